@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from portway.config.options import Options
+
+
+class Chain(Options):
+    middlewares: list[str] = []

@@ -1,0 +1,59 @@
+"""What a middleware compiles to: an ordered list of steps in a route's filter chain.
+
+A step is either a *native* Envoy filter or a *Lua* step. The edge compiler groups
+consecutive native steps into one named chain (delivered by ECDS, shared by content) and
+consecutive Lua steps into one run of the shared script, so the written order holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+
+class Native(NamedTuple):
+    """An Envoy HTTP filter: ``name`` must be unique in its chain, ``config`` is packed."""
+
+    name: str
+    config: AnyMessage
+
+
+class Lua(NamedTuple):
+    """One step of the shared script: ``function`` registered by the module's Lua text,
+    ``params`` plain JSON values handed to it (strings, numbers, booleans, lists, maps).
+
+    ``rejects`` is true when the step can answer the request itself; steps after it only
+    see responses to requests that passed it.
+    """
+
+    function: str
+    params: Mapping[str, Any]
+    rejects: bool = False
+
+
+Step = Native | Lua
+
+
+class Place(NamedTuple):
+    """Where a middleware instance runs: its own name, its router and the entry point."""
+
+    middleware: str  # name@provider
+    router: str  # name@provider
+    entry_point: str
+    tls: bool  # the connection is TLS on this entry point
+
+
+class Kind(NamedTuple):
+    """A middleware type as the registry knows it.
+
+    ``problems`` returns what is wrong with the options, one sentence each, empty when valid.
+    ``steps`` compiles valid options. ``lua`` is the text that defines the functions its Lua
+    steps name. ``references`` names other middlewares it contains (``chain`` only).
+    """
+
+    problems: Callable[[Any], Sequence[str]]
+    steps: Callable[[Any, Place], Sequence[Step]]
+    lua: str = ""
+    references: Callable[[Any], Sequence[str]] = lambda options: ()
