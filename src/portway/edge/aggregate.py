@@ -1,0 +1,384 @@
+"""Aggregation: provider reports become runtime objects, touching only what a change touches.
+
+Every object is known as ``name@provider``. References between objects are indexed both ways,
+unresolved ones included, so that a change re-resolves exactly its users: a middleware that
+appears mends the routers that were waiting for it, and nobody else is looked at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from portway.edge import services
+from portway.edge.dynamic import Middleware, Observability, Router, ServersTransport, Service
+from portway.edge.middlewares import registry
+from portway.edge.providers.provider import Kind, Object, Report
+from portway.edge.runtime import (
+    MiddlewareInfo,
+    RouterInfo,
+    Runtime,
+    ServiceInfo,
+    Status,
+    TransportInfo,
+)
+from portway.rules import RuleError, parse
+
+MAX_PRIORITY = 2**63 - 1
+MAX_USER_PRIORITY = MAX_PRIORITY - 1000  # what Traefik leaves to users
+
+# The order in which Traefik breaks ties of priority between providers.
+PRECEDENCE = (
+    "internal kubernetesgateway kubernetescrd kubernetes kubernetesingressnginx swarm docker file "
+    "redis knative consul consulcatalog nomad etcd ecs http zookeeper rest"
+).split()
+
+
+class Ref(NamedTuple):
+    """An object of some kind by its qualified name."""
+
+    kind: Kind
+    name: str
+
+
+class EntryPointModel(NamedTuple):
+    """What an entry point contributes to the routers attached to it."""
+
+    name: str
+    as_default: bool = False
+    middlewares: Sequence[str] = ()
+    tcp: bool = True
+    has_model: bool = False  # it has options that change its routers
+
+
+class Definition(NamedTuple):
+    """An object as its provider defined it."""
+
+    value: Object
+    errors: tuple[str, ...]
+
+
+class Dirty(NamedTuple):
+    """Names (qualified) whose runtime object changed, appeared or vanished."""
+
+    routers: set[str]
+    services: set[str]
+
+
+def qualify(name: str, provider: str) -> str:
+    """``name`` as seen from an object of ``provider``."""
+    return name if "@" in name else f"{name}@{provider}"
+
+
+def provider_of(name: str) -> str:
+    """The provider part of a qualified name."""
+    return name.rpartition("@")[2]
+
+
+class Aggregator:
+    """Owns the :class:`Runtime` and keeps it true to what the providers reported."""
+
+    def __init__(
+        self,
+        entry_points: Iterable[EntryPointModel],
+        precedence: Sequence[str] = (),
+    ) -> None:
+        self.runtime = Runtime(routers={}, services={}, middlewares={}, transports={}, problems={})
+        self._entry_points = {model.name: model for model in entry_points}
+        order = [*PRECEDENCE[:1], *precedence, *(p for p in PRECEDENCE[1:] if p not in precedence)]
+        self._rank = {provider: rank for rank, provider in enumerate(order)}
+        self._definitions: dict[Ref, Definition] = {}
+        self._references: dict[Ref, tuple[Ref, ...]] = {}
+        self._users: dict[Ref, set[Ref]] = {}
+        self._copies: dict[str, list[str]] = {}  # defined router -> runtime router names
+
+    def order(self, router: RouterInfo) -> tuple[int, int, str]:
+        """The sort key of routers: highest priority first, then provider precedence, name."""
+        rank = self._rank.get(provider_of(router.name), len(self._rank))
+        return (-router.priority, rank, router.name)
+
+    def apply(self, reports: Iterable[Report]) -> Dirty:
+        """Take over a batch of reports and return what it changed, users included."""
+        changed: set[Ref] = set()
+        for report in reports:
+            if report.problems is not None:
+                self.runtime.problems[report.provider] = list(report.problems)
+            for change in report.changes:
+                ref = Ref(change.kind, f"{change.name}@{report.provider}")
+                definition = (
+                    Definition(change.value, change.errors) if change.value is not None else None
+                )
+                if definition != self._definitions.get(ref):
+                    self._define(ref, definition)
+                    changed.add(ref)
+        return self._resolve(self._with_users(changed))
+
+    def _define(self, ref: Ref, definition: Definition | None) -> None:
+        for used in self._references.pop(ref, ()):
+            self._users[used].discard(ref)
+            if not self._users[used]:
+                del self._users[used]
+        if definition is None:
+            self._definitions.pop(ref, None)
+            return
+        self._definitions[ref] = definition
+        self._references[ref] = references = self._references_of(ref, definition.value)
+        for used in references:
+            self._users.setdefault(used, set()).add(ref)
+
+    def _references_of(self, ref: Ref, value: Object) -> tuple[Ref, ...]:
+        provider = provider_of(ref.name)
+        match value:
+            case Router():
+                points = (self._entry_points.get(p) for p in self._attached(value))
+                inherited = [m for point in points if point for m in point.middlewares]
+                return (
+                    Ref("service", qualify(value.service, provider)),
+                    *(Ref("middleware", qualify(m, provider)) for m in value.middlewares),
+                    *(Ref("middleware", m) for m in inherited),
+                )
+            case Middleware():
+                names = registry.references(value)
+                return tuple(Ref("middleware", qualify(name, provider)) for name in names)
+            case Service():
+                balancer = value.load_balancer
+                if balancer is None or not balancer.servers_transport:
+                    return ()
+                return (Ref("serversTransport", qualify(balancer.servers_transport, provider)),)
+            case _:
+                return ()
+
+    def _with_users(self, refs: set[Ref]) -> set[Ref]:
+        found, queue = set(refs), list(refs)
+        while queue:
+            for user in self._users.get(queue.pop(), ()):
+                if user not in found:
+                    found.add(user)
+                    queue.append(user)
+        return found
+
+    def _resolve(self, refs: set[Ref]) -> Dirty:
+        dirty = Dirty(set(), set())
+        by_kind: dict[str, list[str]] = {}
+        for ref in sorted(refs):
+            by_kind.setdefault(ref.kind, []).append(ref.name)
+        for name in by_kind.get("serversTransport", ()):
+            self._resolve_transport(name)
+        for name in by_kind.get("middleware", ()):
+            self._resolve_middleware(name)
+        for name in by_kind.get("service", ()):
+            self._resolve_service(name)
+            dirty.services.add(name)
+        for name in by_kind.get("router", ()):
+            dirty.routers.update(self._resolve_router(name))
+        return dirty
+
+    def _resolve_transport(self, name: str) -> None:
+        definition = self._definitions.get(Ref("serversTransport", name))
+        if definition is None:
+            self.runtime.transports.pop(name, None)
+            return
+        assert isinstance(definition.value, ServersTransport)
+        problems = services.transport_problems(definition.value)
+        self.runtime.transports[name] = TransportInfo(
+            name, definition.value, [*definition.errors, *problems]
+        )
+
+    def _resolve_middleware(self, name: str) -> None:
+        definition = self._definitions.get(Ref("middleware", name))
+        if definition is None:
+            self.runtime.middlewares.pop(name, None)
+            return
+        assert isinstance(definition.value, Middleware)
+        kind, problems = registry.check(definition.value)
+        errors = [*definition.errors, *problems]
+        self.runtime.middlewares[name] = MiddlewareInfo(
+            name,
+            definition.value,
+            type=kind,
+            status="disabled" if errors else "enabled",
+            errors=errors,
+        )
+
+    def _resolve_service(self, name: str) -> None:
+        definition = self._definitions.get(Ref("service", name))
+        if definition is None:
+            self.runtime.services.pop(name, None)
+            return
+        assert isinstance(definition.value, Service)
+        errors = list(definition.errors)
+        warnings: list[str] = []
+        if provider_of(name) != "internal":
+            errors += services.problems(definition.value)
+            warnings += services.warnings(definition.value)
+        for ref in self._references[Ref("service", name)]:
+            transport = self.runtime.transports.get(ref.name)
+            if transport is None:
+                errors.append(f'the servers transport "{ref.name}" does not exist')
+            else:
+                errors += transport.errors
+        self.runtime.services[name] = ServiceInfo(
+            name,
+            definition.value,
+            status="disabled" if errors else "warning" if warnings else "enabled",
+            errors=[*errors, *warnings],
+        )
+
+    def _attached(self, router: Router) -> list[str]:
+        """The entry points a router asks for, defaults applied; unknown names included."""
+        if router.entry_points:
+            return list(dict.fromkeys(router.entry_points))
+        flagged = [p.name for p in self._entry_points.values() if p.as_default]
+        if flagged:
+            return flagged
+        return [p.name for p in self._entry_points.values() if p.tcp and p.name != "traefik"]
+
+    def _resolve_router(self, name: str) -> set[str]:
+        """Rebuild the runtime routers of a defined router; returns every name concerned."""
+        touched = set(self._copies.pop(name, ()))
+        for copy in touched:
+            self._unlink(self.runtime.routers.pop(copy))
+        definition = self._definitions.get(Ref("router", name))
+        if definition is not None:
+            assert isinstance(definition.value, Router)
+            infos = self._router_infos(name, definition.value, definition.errors)
+            self._copies[name] = [info.name for info in infos]
+            for info in infos:
+                self.runtime.routers[info.name] = info
+                self._link(info)
+                touched.add(info.name)
+        return touched
+
+    def _used_by(self, router: RouterInfo) -> Iterator[list[str]]:
+        """The sorted used-by lists a router appears in."""
+        if router.service in self.runtime.services:
+            yield self.runtime.services[router.service].used_by
+        for name in dict.fromkeys(router.config.middlewares):
+            if name in self.runtime.middlewares:
+                yield self.runtime.middlewares[name].used_by
+
+    def _link(self, router: RouterInfo) -> None:
+        for users in self._used_by(router):
+            insort(users, router.name)
+
+    def _unlink(self, router: RouterInfo) -> None:
+        for users in self._used_by(router):
+            at = bisect_left(users, router.name)
+            if users[at : at + 1] == [router.name]:
+                del users[at]
+
+    def _router_infos(
+        self, name: str, router: Router, provider_errors: Sequence[str]
+    ) -> list[RouterInfo]:
+        """One runtime router, or one per entry point that has options of its own.
+
+        As in Traefik, a router on several entry points gets a copy ``<ep>-<router>`` for each
+        that has a model, and the others share the plain name.
+        """
+        attached = self._attached(router)
+        known = [p for p in attached if p in self._entry_points]
+        unknown = [p for p in attached if p not in self._entry_points]
+        groups: dict[str, list[str]] = {}
+        for point in known:
+            own = len(known) > 1 and self._entry_points[point].has_model
+            groups.setdefault(f"{point}-{name}" if own else name, []).append(point)
+        infos = []
+        for copy, points in groups.items() or [(name, [])]:
+            inherited = self._entry_points[points[0]].middlewares if points else ()
+            infos.append(self._router_info(copy, router, points, inherited, provider_errors))
+        for point in unknown:
+            text = f'entryPoint "{point}" doesn\'t exist'
+            infos[0].errors.append(text)
+            infos[0].status = "warning" if infos[0].status == "enabled" else infos[0].status
+        if not known:
+            infos[0].errors.append("no valid entryPoint for this router")
+            infos[0].status = "disabled"
+        return infos
+
+    def _router_info(
+        self,
+        name: str,
+        router: Router,
+        points: list[str],
+        inherited: Sequence[str],
+        provider_errors: Sequence[str],
+    ) -> RouterInfo:
+        provider = provider_of(name)
+        errors = list(provider_errors)
+        middlewares = [*inherited, *(qualify(m, provider) for m in router.middlewares)]
+        service = qualify(router.service, provider)
+        priority = router.priority
+        try:
+            rule = parse(router.rule) if router.rule else None
+            if rule is None:
+                errors.append("empty rule: write one such as Host(`example.com`)")
+            elif priority == 0:
+                priority = rule.priority
+        except RuleError as error:
+            errors.append(f"invalid rule {router.rule!r}: {error}")
+        if priority > MAX_USER_PRIORITY and provider != "internal":
+            errors.append(
+                f"the router priority {priority} exceeds the max user-defined priority"
+                f" {MAX_USER_PRIORITY}"
+            )
+        errors += _unsupported(router)
+        _, problems = self.flatten(middlewares)
+        errors += problems
+        target = self.runtime.services.get(service)
+        if target is None:
+            errors.append(f'the service "{service}" does not exist')
+        elif target.status == "disabled":
+            errors += target.errors
+        status: Status = "disabled" if errors else "enabled"
+        config = msgspec.structs.replace(
+            router,
+            entry_points=points,
+            middlewares=middlewares,
+            observability=router.observability or Observability(),
+        )
+        return RouterInfo(name, config, priority, status, errors, list(points), service)
+
+    def flatten(self, names: Iterable[str]) -> tuple[list[MiddlewareInfo], list[str]]:
+        """Middlewares in running order with chains replaced by their members.
+
+        Returns them with what is wrong: missing, disabled or recursive ones.
+        """
+        flat: list[MiddlewareInfo] = []
+        problems: list[str] = []
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            info = self.runtime.middlewares.get(name)
+            if name in path:
+                problems.append(f"could not instantiate middleware {name}: recursion detected in "
+                                + "->".join((*path, name)))
+            elif info is None:
+                problems.append(f'middleware "{name}" does not exist')
+            elif info.errors:
+                problems.extend(f'invalid middleware "{name}": {text}' for text in info.errors)
+            elif info.type == "chain":
+                for member in registry.references(info.config):
+                    visit(qualify(member, provider_of(name)), (*path, name))
+            else:
+                flat.append(info)
+
+        for name in names:
+            visit(name, ())
+        return flat, problems
+
+
+def _unsupported(router: Router) -> list[str]:
+    """Options of a router that Traefik knows and that cannot be left out of the routing."""
+    errors = []
+    if router.tls is not None:
+        errors.append("tls: TLS routers are not supported yet; remove tls to serve plain HTTP")
+    if router.parent_refs is not None:
+        errors.append("parentRefs: multi-layer routing is not supported yet")
+    if router.rule_syntax not in ("", "v3", "default"):
+        errors.append(
+            f"ruleSyntax {router.rule_syntax!r} is not supported; write the rule in v3 syntax"
+        )
+    return errors
+

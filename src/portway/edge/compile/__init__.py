@@ -1,0 +1,1 @@
+"""From runtime objects to Envoy resources: pure, and proportional to what changed."""

@@ -1,0 +1,136 @@
+"""Route tables: one per entry point, exact hosts as virtual hosts found by hash.
+
+Within a virtual host the routes stand in order of priority. Rules that name no exact host are
+repeated in every virtual host whose name they can match, so that priorities hold across hosts;
+everything behind a route without conditions is unreachable and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from portway.edge.compile.wire import field
+from portway.envoy.resource import ROUTES, Resource
+from portway.rules import Alternative, is_unconditional, route_match
+
+CATCH_ALL = "*"
+
+# Field numbers of envoy.config.route.v3 messages.
+_CONFIG_NAME, _CONFIG_VHOSTS = 1, 2
+_VHOST_NAME, _VHOST_DOMAINS, _VHOST_ROUTES = 1, 2, 3
+_ROUTE_MATCH = 1
+# ignore_port_in_host_matching = true: `Host: a.test:8080` reaches the router of a.test.
+_IGNORE_PORT = b"\x70\x01"
+
+Order = tuple[int, int, str]
+
+
+class CompiledRouter(NamedTuple):
+    """A router ready to be placed: its rank, its rule's alternatives and its action.
+
+    ``idempotent`` and ``other`` are serialised ``Route`` messages without a match, for methods
+    that may be repeated after a reset and for the others; equal when it makes no difference.
+    """
+
+    order: Order
+    alternatives: tuple[Alternative, ...]
+    idempotent: bytes
+    other: bytes
+
+    def hosts(self) -> set[str | None]:
+        """The exact hosts it demands; None stands for rules that demand no exact host."""
+        return {alternative.host for alternative in self.alternatives}
+
+
+class RouteTable:
+    """The routes of one entry point, rebuilt only where routers changed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._routers: dict[str, CompiledRouter] = {}
+        self._by_host: dict[str | None, dict[str, CompiledRouter]] = {None: {}}
+        self._built: dict[str, bytes] = {}
+        self._stale: set[str] = {CATCH_ALL}
+
+    def put(self, name: str, router: CompiledRouter | None) -> None:
+        """Place, replace or remove (None) a router."""
+        old = self._routers.pop(name, None)
+        if old == router:
+            if old is not None:
+                self._routers[name] = old
+            return
+        if old is not None:
+            for host in old.hosts():
+                self._by_host[host].pop(name)
+                self._touch(host)
+                if host is not None and not self._by_host[host]:
+                    del self._by_host[host]
+        if router is not None:
+            self._routers[name] = router
+            for host in router.hosts():
+                self._by_host.setdefault(host, {})[name] = router
+                self._touch(host)
+
+    @property
+    def changed(self) -> bool:
+        """Whether :meth:`build` would differ from its last answer."""
+        return bool(self._stale)
+
+    def build(self) -> Resource:
+        """The RouteConfiguration, with only the stale virtual hosts made anew."""
+        for host in self._stale:
+            if host == CATCH_ALL:
+                self._built[host] = self._virtual_host(CATCH_ALL, None)
+            elif host in self._by_host:
+                self._built[host] = self._virtual_host(host, host)
+            else:
+                self._built.pop(host, None)
+        self._stale = set()
+        body = b"".join(
+            (field(_CONFIG_NAME, self.name), *self._built.values(), _IGNORE_PORT)
+        )
+        return Resource.of(ROUTES, self.name, body)
+
+    def _touch(self, host: str | None) -> None:
+        if host is None:
+            self._stale.update(h for h in self._by_host if h is not None)
+            self._stale.add(CATCH_ALL)
+        else:
+            self._stale.add(host)
+
+    def _virtual_host(self, name: str, host: str | None) -> bytes:
+        domains = [name] if host is None else [name, f"{name}."]
+        parts = [field(_VHOST_NAME, name), *(field(_VHOST_DOMAINS, d) for d in domains)]
+        parts += (field(_VHOST_ROUTES, route) for route in self._routes(host))
+        return field(_CONFIG_VHOSTS, b"".join(parts))
+
+    def _routes(self, host: str | None) -> Iterator[bytes]:
+        routers = dict(self._by_host[None])
+        if host is not None:
+            routers.update(self._by_host[host])
+        for router in sorted(routers.values(), key=lambda router: router.order):
+            for alternative in router.alternatives:
+                if alternative.host is not None and alternative.host != host:
+                    continue
+                done = yield from _alternative_routes(router, alternative, host)
+                if done:
+                    return
+
+
+def _alternative_routes(
+    router: CompiledRouter, alternative: Alternative, host: str | None
+) -> Iterable[bytes]:
+    """The routes of one alternative; returns whether nothing can come after them."""
+    if router.idempotent == router.other:
+        match = route_match(alternative, host)
+        if match is not None:
+            yield field(_ROUTE_MATCH, match.SerializeToString()) + router.other
+        return match is not None and is_unconditional(match)
+    first = route_match(alternative, host, methods="idempotent")
+    if first is not None:
+        yield field(_ROUTE_MATCH, first.SerializeToString()) + router.idempotent
+    rest = route_match(alternative, host, methods="other")
+    if rest is not None:
+        yield field(_ROUTE_MATCH, rest.SerializeToString()) + router.other
+    return rest is not None and is_unconditional(rest)
