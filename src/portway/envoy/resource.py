@@ -36,8 +36,9 @@ class Resource(NamedTuple):
 
 class Rejection(NamedTuple):
     """Envoy refused resources: the type, the names that were in the refused message, and
-    Envoy's own words."""
+    Envoy's own words. ``version`` is that of the refused resource when it is a single one."""
 
     type_url: str
     names: tuple[str, ...]
     message: str
+    version: str = ""
