@@ -1,0 +1,151 @@
+"""The corpus: setups and cases as the YAML files under ``corpus/`` write them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .upstream import REPLY
+from .wire import compose
+
+CORPUS = Path(__file__).parent / "corpus"
+POLITE = (("User-Agent", "differential"), ("Accept-Encoding", "identity"))
+"""Sent with every case that is not ``bare``, so that few cases meet their defaults."""
+
+Facts = dict[str, Any]
+
+
+class Setup(NamedTuple):
+    """One static configuration with everything the corpus puts behind it."""
+
+    name: str
+    form: str  # how the static configuration is given: file, flags or env
+    static: Mapping[str, Any]
+    dynamic: Mapping[str, Mapping[str, Any]]  # file name -> file content
+    containers: list[Mapping[str, Any]]  # what the Docker daemon lists, None without one
+
+
+class Case(NamedTuple):
+    """One request, what must come of it, and the differences that are intended."""
+
+    id: str
+    setup: str
+    entry_point: str
+    request: bytes
+    source: str  # client address
+    times: int
+    expect: Facts
+    differs: Mapping[str, Mapping[str, tuple[Any, Any]]]  # entry -> fact -> (traefik, portway)
+
+
+def load() -> tuple[dict[str, Setup], list[Case]]:
+    """Read every corpus file. Raises KeyError or ValueError on a malformed one."""
+    setups: dict[str, Setup] = {}
+    for name, raw in _read(CORPUS / "setups.yml").items():
+        setups[name] = Setup(name, raw.get("form", "file"), raw["static"], {}, [])
+    cases: list[Case] = []
+    for path in sorted(CORPUS.glob("*.yml")):
+        if path.stem == "setups":
+            continue
+        raw = _read(path)
+        setup = setups[raw["setup"]]
+        setup.containers.extend(raw.get("containers", []))
+        dynamic = _dynamic(raw)
+        if dynamic:
+            assert isinstance(setup.dynamic, dict)
+            setup.dynamic[path.name] = dynamic
+        cases.extend(_cases(path.stem, raw))
+    names = [case.id for case in cases]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise ValueError(f"case ids used twice: {sorted(repeated)}")
+    return setups, cases
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a mapping")
+    return content
+
+
+def _dynamic(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Expand the shorthand: a router may be just its rule; its service defaults to ``a``."""
+    http: dict[str, Any] = {}
+    routers = {
+        name: {"service": "a", **({"rule": router} if isinstance(router, str) else router)}
+        for name, router in raw.get("routers", {}).items()
+    }
+    for section, content in (
+        ("routers", routers),
+        ("middlewares", raw.get("middlewares", {})),
+        ("services", raw.get("services", {})),
+        ("serversTransports", raw.get("serversTransports", {})),
+    ):
+        if content:
+            http[section] = content
+    return {"http": http} if http else {}
+
+
+def _cases(stem: str, raw: Mapping[str, Any]) -> Iterator[Case]:
+    for item in raw["cases"]:
+        unknown = item.keys() - {
+            *("id", "get", "method", "target", "host", "headers", "bare", "raw", "body", "from"),
+            *("entryPoint", "reply", "times", "expect", "differs"),
+        }
+        if unknown:
+            raise ValueError(f"{stem}/{item.get('id')}: unknown keys {sorted(unknown)}")
+        yield Case(
+            id=f"{stem}/{item['id']}",
+            setup=raw["setup"],
+            entry_point=item.get("entryPoint", raw.get("entryPoint", "web")),
+            request=_request(item, raw),
+            source=item.get("from", "127.0.0.1"),
+            times=item.get("times", 1),
+            expect=_expectation(item.get("expect", {})),
+            differs={
+                entry: {fact: tuple(pair) for fact, pair in facts.items()}
+                for entry, facts in item.get("differs", {}).items()
+            },
+        )
+
+
+def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:
+    if "raw" in item:
+        return str(item["raw"]).encode("latin-1")
+    given = item.get("headers", {})
+    headers = [(k, _long(str(v))) for k, v in (given.items() if isinstance(given, dict) else given)]
+    body = str(item.get("body", "")).encode()
+    if not item.get("bare"):
+        names = {key.lower() for key, _ in headers}
+        headers += [(key, value) for key, value in POLITE if key.lower() not in names]
+    headers.insert(0, ("Host", item.get("host", raw.get("host", "test.local"))))
+    if "reply" in item:
+        headers.append((REPLY, json.dumps(item["reply"])))
+    if body:
+        headers.append(("Content-Length", str(len(body))))
+    target = item.get("get", item.get("target", "/"))
+    return compose(item.get("method", "GET"), target, headers, body)
+
+
+def _long(text: str) -> str:
+    """Write out ``<60k>`` as 60,000 characters."""
+    return re.sub(r"^<(\d+)k>$", lambda size: "x" * (int(size[1]) * 1000), text)
+
+
+def _expectation(given: Any) -> Facts:
+    """``200``, ``200 b``, ``200 b /seen/target`` or a mapping of facts."""
+    if isinstance(given, dict):
+        return {fact: value for fact, value in given.items()}
+    words = str(given).split(" ", 2)
+    facts: Facts = {"status": int(words[0])}
+    if len(words) > 1:
+        facts["seen.server"] = words[1]
+    if len(words) > 2:
+        facts["seen.target"] = words[2]
+    return facts

@@ -1,0 +1,91 @@
+"""From one exchange to comparable facts, and from two sets of facts to their differences.
+
+A fact has a dotted name: ``status``, ``header.location``, ``body``, ``json.0.name``,
+``seen.server``, ``seen.target``, ``seen.header.x-forwarded-for``, ``seen.body``. Header names
+are lower-case and a header that occurs several times is a list.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .case import Facts
+from .upstream import REPLY, Seen
+from .wire import Answer
+
+_UNTOLD = {"date"}
+"""Answer headers that no two exchanges share."""
+
+_FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive"}
+"""How a message is delimited on a connection: each proxy's own affair, but for HEAD."""
+
+
+def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Facts:
+    """Describe one exchange. ``ports`` names a proxy's own ports, which are random."""
+    facts: Facts = {"status": answer.status}
+    for name, value in _headers(answer.headers, _UNTOLD | _FRAMING):
+        facts[f"header.{name}"] = value
+    body = answer.body.decode("latin-1")
+    if "json" in str(facts.get("header.content-type", "")):
+        facts.update(_flatten("json", json.loads(body)))
+    else:
+        facts["body"] = body
+    facts["seen"] = len(seen)
+    for request in seen[-1:]:
+        facts["seen.server"] = request.server
+        facts["seen.address"] = request.address
+        facts["seen.method"] = request.method
+        facts["seen.target"] = request.target
+        facts["seen.version"] = request.version
+        facts["seen.body"] = request.body.decode("latin-1")
+        for name, value in _headers(request.headers, _FRAMING | {REPLY.lower()}):
+            facts[f"seen.header.{name}"] = value
+    return {fact: _anonymous(value, ports) for fact, value in facts.items()}
+
+
+def _headers(pairs: Iterable[tuple[str, str]], without: set[str]) -> Iterable[tuple[str, Any]]:
+    grouped: dict[str, list[str]] = {}
+    for key, value in pairs:
+        if key.lower() not in without:
+            grouped.setdefault(key.lower(), []).append(value)
+    for name, found in grouped.items():
+        yield name, found[0] if len(found) == 1 else found
+
+
+def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(f"{prefix}.{key}", inner)
+    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        for index, inner in enumerate(value):
+            yield from _flatten(f"{prefix}.{index}", inner)
+    else:
+        yield prefix, value
+
+
+def _anonymous(value: Any, ports: Mapping[int, str]) -> Any:
+    if isinstance(value, list):
+        return [_anonymous(inner, ports) for inner in value]
+    if isinstance(value, str):
+        for port, name in ports.items():
+            value = re.sub(rf"\b{port}\b", f"<{name}>", value)
+    return value
+
+
+def differences(left: Facts, right: Facts) -> dict[str, tuple[Any, Any]]:
+    """Return every fact the two do not share; an absent fact is None."""
+    return {
+        fact: (left.get(fact), right.get(fact))
+        for fact in [*left, *(right.keys() - left.keys())]
+        if left.get(fact) != right.get(fact)
+    }
+
+
+def agrees(actual: Any, wanted: Any) -> bool:
+    """Compare a fact with a written one; ``~pattern`` stands for a regular expression."""
+    if isinstance(wanted, str) and wanted.startswith("~"):
+        return isinstance(actual, str) and re.fullmatch(wanted[1:], actual) is not None
+    return bool(actual == wanted)

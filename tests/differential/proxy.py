@@ -1,0 +1,134 @@
+"""Starting a proxy under test with a setup, waiting until it serves, and stopping it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import wire
+from .case import Setup
+
+READY_HOST = "ready.internal"
+_READY = {
+    "http": {
+        "routers": {"ready": {"rule": f"Host(`{READY_HOST}`)", "service": "ready"}},
+        "services": {"ready": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:<port:a>"}]}}},
+    }
+}
+PATIENCE = 90.0
+"""Seconds a proxy may take until it serves; only a broken one takes as long."""
+
+
+class Proxy:
+    """A running proxy process with its entry points on random loopback ports."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        setup: Setup,
+        directory: Path,
+        marks: Mapping[str, str],
+    ):
+        """Start ``command``; ``marks`` are the ``<name>`` placeholders of the configuration."""
+        self.name = directory.name
+        self._directory = directory
+        self.ports = {name: _free_port() for name in setup.static["entryPoints"]}
+        dynamic = directory / "dynamic"
+        dynamic.mkdir(parents=True)
+        marks = {
+            **marks,
+            **{f"ep:{name}": str(port) for name, port in self.ports.items()},
+            "dir": str(directory),
+        }
+        for name, content in {"ready.yml": _READY, **setup.dynamic}.items():
+            (dynamic / name).write_text(_fill(yaml.safe_dump(content, sort_keys=False), marks))
+        static = yaml.safe_load(_fill(yaml.safe_dump(setup.static, sort_keys=False), marks))
+        arguments, environment = _static(setup.form, static, directory)
+        self._log = directory / "log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                env={**os.environ, **environment},
+                cwd=directory,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self) -> None:
+        request = wire.compose("GET", "/", [("Host", READY_HOST)])
+        port = next(iter(self.ports.values()))
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended while starting:\n{self.log()}")
+            with contextlib.suppress(OSError):
+                if wire.exchange(port, request).status == 200:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} does not serve:\n{self.log()}")
+
+    def log(self) -> str:
+        """Return the end of what the process wrote."""
+        return self._log.read_text(errors="replace")[-5000:]
+
+    def close(self) -> None:
+        """Stop the process and whatever it started."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _fill(text: str, marks: Mapping[str, str]) -> str:
+    for mark, value in marks.items():
+        text = text.replace(f"<{mark}>", value)
+    return text
+
+
+def _static(
+    form: str, static: Mapping[str, Any], directory: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Render the static configuration as a file, as flags or as environment variables."""
+    if form == "flags":
+        return [f"--{key}={value}" for key, value in _leaves(static)], {}
+    if form == "env":
+        pairs = _leaves(static)
+        return [], {f"TRAEFIK_{key.replace('.', '_').upper()}": value for key, value in pairs}
+    path = directory / "static.yml"
+    path.write_text(yaml.safe_dump(static, sort_keys=False))
+    return [f"--configFile={path}"], {}
+
+
+def _leaves(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        found = []
+        for key, inner in value.items():
+            found += _leaves(inner, f"{prefix}.{key}" if prefix else key)
+        return found
+    if isinstance(value, list):
+        return [(prefix, ",".join(map(str, value)))]
+    return [(prefix, str(value).lower() if isinstance(value, bool) else str(value))]
