@@ -93,6 +93,7 @@ class Aggregator:
         self._definitions: dict[Ref, Definition] = {}
         self._references: dict[Ref, tuple[Ref, ...]] = {}
         self._users: dict[Ref, set[Ref]] = {}
+        self._refused: dict[Ref, str] = {}  # what the data plane said
         self._copies: dict[str, list[str]] = {}  # defined router -> runtime router names
 
     def order(self, router: RouterInfo) -> tuple[int, int, str]:
@@ -116,7 +117,14 @@ class Aggregator:
                     changed.add(ref)
         return self._resolve(self._with_users(changed))
 
+    def refuse(self, kind: Kind, name: str, reason: str) -> Dirty:
+        """Disable an object that the data plane rejected, until its definition changes."""
+        ref = Ref(kind, name)
+        self._refused[ref] = reason
+        return self._resolve(self._with_users({ref}))
+
     def _define(self, ref: Ref, definition: Definition | None) -> None:
+        self._refused.pop(ref, None)
         for used in self._references.pop(ref, ()):
             self._users[used].discard(ref)
             if not self._users[used]:
@@ -150,6 +158,17 @@ class Aggregator:
                 return (Ref("serversTransport", qualify(balancer.servers_transport, provider)),)
             case _:
                 return ()
+
+    def _refusal(self, ref: Ref) -> list[str]:
+        reason = self._refused.get(ref)
+        return [f"refused by Envoy: {reason}"] if reason else []
+
+    def defined_router(self, copy: str) -> str:
+        """The name a runtime router was defined under: ``web-r@file`` is a copy of ``r@file``."""
+        if copy in self._copies:
+            return copy
+        point = self.runtime.routers[copy].using[0]
+        return copy.removeprefix(f"{point}-")
 
     def _with_users(self, refs: set[Ref]) -> set[Ref]:
         found, queue = set(refs), list(refs)
@@ -209,7 +228,7 @@ class Aggregator:
             self.runtime.services.pop(name, None)
             return
         assert isinstance(definition.value, Service)
-        errors = list(definition.errors)
+        errors = [*definition.errors, *self._refusal(Ref("service", name))]
         warnings: list[str] = []
         if provider_of(name) != "internal":
             errors += services.problems(definition.value)
@@ -244,7 +263,8 @@ class Aggregator:
         definition = self._definitions.get(Ref("router", name))
         if definition is not None:
             assert isinstance(definition.value, Router)
-            infos = self._router_infos(name, definition.value, definition.errors)
+            errors = [*definition.errors, *self._refusal(Ref("router", name))]
+            infos = self._router_infos(name, definition.value, errors)
             self._copies[name] = [info.name for info in infos]
             for info in infos:
                 self.runtime.routers[info.name] = info

@@ -1,0 +1,151 @@
+"""The compiler: keeps Envoy's resources true to the runtime objects, change by change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+
+from portway.edge import pipeline, services
+from portway.edge.aggregate import Aggregator, Dirty, provider_of
+from portway.edge.compile.route_table import RouteTable
+from portway.edge.compile.router import Compiled, compile_router
+from portway.edge.middlewares import registry
+from portway.edge.middlewares.step import Place, Step
+from portway.edge.runtime import RouterInfo
+from portway.envoy.resource import Key, Resource
+from portway.rules import RuleError
+
+Filters = tuple[TypedExtensionConfig, ...]
+
+
+class Delta(NamedTuple):
+    """What changed for Envoy: resources to set and keys to remove."""
+
+    changed: list[Resource]
+    removed: list[Key]
+
+
+class Compiler:
+    """Compiles dirty objects, remembers the rest.
+
+    ``ping_status`` is what ``ping@internal`` answers. Routers in ``withheld`` are left out
+    while Envoy is asked which of them it refuses.
+    """
+
+    def __init__(self, aggregator: Aggregator, entry_points: Iterable[str]) -> None:
+        self.ping_status = 200
+        self.withheld: set[str] = set()
+        self.entry_points = tuple(entry_points)
+        self._aggregator = aggregator
+        self._runtime = aggregator.runtime
+        self._tables = {name: RouteTable(name) for name in self.entry_points}
+        self._services: dict[str, services.Compiled] = {}
+        self._chains: dict[str, dict[str, Filters]] = {slot: {} for slot in pipeline.SLOTS}
+        self._chain_users: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        self._chains_of: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
+        self._fresh_chains: set[tuple[str, str]] = set()  # not yet accepted by Envoy
+        self._unused_chains: set[tuple[str, str]] = set()
+        self._stale_slots: set[str] = set(pipeline.SLOTS)
+
+    def update(self, dirty: Dirty) -> Delta:
+        """Compile what is dirty and return what Envoy must be told."""
+        delta = Delta([], [])
+        for name in dirty.services:
+            self._update_service(name, delta)
+        for name in dirty.routers:
+            self._update_router(name)
+        delta.changed.extend(self._chain_resources())
+        delta.changed.extend(table.build() for table in self._tables.values() if table.changed)
+        return delta
+
+    def attached(self, router: str, entry_point: str) -> bool:
+        """Whether a router in force carries traffic of an entry point."""
+        info = self._runtime.routers.get(router)
+        return info is not None and info.status != "disabled" and entry_point in info.using
+
+    def fresh_users(self, slot: str) -> set[str]:
+        """The routers that use a chain Envoy has not accepted in a slot yet."""
+        fresh = (key for key in self._fresh_chains if key[0] == slot)
+        return {router for key in fresh for _, router in self._chain_users.get(key, ())}
+
+    def prune(self) -> Delta:
+        """Drop filter chains no route names. To be called when Envoy has accepted everything."""
+        self._fresh_chains.clear()
+        for slot, chain in self._unused_chains:
+            if not self._chain_users[slot, chain]:
+                del self._chain_users[slot, chain]
+                del self._chains[slot][chain]
+                self._stale_slots.add(slot)
+        self._unused_chains.clear()
+        return Delta(list(self._chain_resources()), [])
+
+    def _update_service(self, name: str, delta: Delta) -> None:
+        before = self._services.pop(name, None)
+        info = self._runtime.services.get(name)
+        after = None
+        if info is not None and info.status != "disabled" and provider_of(name) != "internal":
+            after = services.compile_service(info, self._runtime.transports)
+        old = _by_key(before)
+        new = _by_key(after)
+        delta.changed.extend(r for key, r in new.items() if old.get(key) != r)
+        delta.removed.extend(key for key in old if key not in new)
+        if after is not None:
+            self._services[name] = after
+
+    def _update_router(self, name: str) -> None:
+        info = self._runtime.routers.get(name)
+        for point, table in self._tables.items():
+            compiled = None
+            if info is not None and self.attached(name, point) and name not in self.withheld:
+                compiled = self._compile(info, point)
+            self._use_chains((point, name), compiled.chains if compiled else {})
+            table.put(name, compiled.router if compiled else None)
+
+    def _compile(self, info: RouterInfo, point: str) -> Compiled | None:
+        middlewares, _ = self._aggregator.flatten(info.config.middlewares)
+        steps: list[Step] = []
+        for middleware in middlewares:
+            place = Place(middleware.name, info.name, point, tls=False)
+            steps.extend(registry.steps(middleware.config, place))
+        target = self._runtime.services[info.service]
+        needs = services.route_needs(target.config)
+        try:
+            return compile_router(
+                info, self._aggregator.order(info), steps, needs, self.ping_status
+            )
+        except (RuleError, pipeline.TooManySteps) as error:
+            info.status = "disabled"
+            info.errors.append(str(error))
+            return None
+
+    def _use_chains(
+        self, user: tuple[str, str], chains: Mapping[str, Mapping[str, Filters]]
+    ) -> None:
+        """Record which named chains a router on an entry point uses now."""
+        names = frozenset((slot, name) for slot, named in chains.items() for name in named)
+        before = self._chains_of.pop(user, frozenset())
+        for key in before - names:
+            self._chain_users[key].discard(user)
+            if not self._chain_users[key]:
+                self._unused_chains.add(key)
+        for slot, name in names:
+            if name not in self._chains[slot]:
+                self._chains[slot][name] = chains[slot][name]
+                self._fresh_chains.add((slot, name))
+                self._stale_slots.add(slot)
+            self._chain_users.setdefault((slot, name), set()).add(user)
+        if names:
+            self._chains_of[user] = names
+
+    def _chain_resources(self) -> Iterable[Resource]:
+        stale, self._stale_slots = self._stale_slots, set()
+        return pipeline.chain_resources({slot: self._chains[slot] for slot in sorted(stale)})
+
+
+def _by_key(compiled: services.Compiled | None) -> dict[Key, Resource]:
+    if compiled is None:
+        return {}
+    resources = [compiled.cluster, *([compiled.endpoints] if compiled.endpoints else [])]
+    return {resource.key: resource for resource in resources}

@@ -1,0 +1,156 @@
+"""X-Forwarded-* and X-Real-Ip, as Traefik sets them before routing.
+
+From untrusted peers the headers are removed and set anew; trusted peers keep what they sent.
+Nearly all of it is native early header mutation. Only ``X-Forwarded-Port`` (the port of Host)
+and ``X-Forwarded-Proto`` of websocket upgrades depend on the request in a way Envoy's formatters
+cannot express; a Lua filter does these, and only for requests that have such a Host or upgrade.
+"""
+
+from __future__ import annotations
+
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
+from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.extensions.common.matching.v3.extension_matcher_pb2 import ExtensionWithMatcher
+from envoy.extensions.filters.http.composite.v3.composite_pb2 import (
+    Composite,
+    ExecuteFilterAction,
+)
+from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpFilter,
+)
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from xds.type.matcher.v3.matcher_pb2 import Matcher
+from xds.type.matcher.v3.regex_pb2 import RegexMatcher
+from xds.type.matcher.v3.string_pb2 import StringMatcher
+
+PEER = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+
+# What Traefik removes from requests of untrusted peers, with underscores for hyphens too.
+_MANAGED = (
+    "x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-server"
+    " x-forwarded-uri x-forwarded-method x-forwarded-prefix x-forwarded-tls-client-cert"
+    " x-forwarded-tls-client-cert-info x-real-ip"
+).split()
+
+_OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_IF_ABSENT = HeaderValueOption.ADD_IF_ABSENT
+
+_SCRIPT = """
+local function run(h)
+  local headers = h:headers()
+  if KEEP and APPEND then
+    local peer = h:streamInfo():downstreamDirectRemoteAddress()
+    peer = peer:match("^%[(.*)%]:%d+$") or peer:match("^(.*):%d+$") or peer
+    local before = headers:get("x-forwarded-for")
+    headers:replace("x-forwarded-for", before and before ~= "" and before .. ", " .. peer or peer)
+  end
+  local upgrade = headers:get("upgrade")
+  local proto = headers:get("x-forwarded-proto")
+  if upgrade and upgrade:lower() == "websocket" and PROTO_OURS(headers, proto) then
+    proto = TLS and "wss" or "ws"
+    headers:replace("x-forwarded-proto", proto)
+  end
+  if KEEP and headers:get("x-forwarded-port") then return end
+  local port = (headers:get(":authority") or ""):match(":(%d+)$")
+  if not port then
+    port = (TLS or proto == "https" or proto == "wss") and "443" or "80"
+  end
+  headers:replace("x-forwarded-port", port)
+end
+function envoy_on_request(h)
+  local ok, err = pcall(run, h)
+  if not ok then
+    h:logErr(tostring(err))
+    h:respond({[":status"] = "500"}, "Internal Server Error")
+  end
+end
+"""
+
+
+def pack(message: Message) -> Any:
+    """The message in an Any, as extension configuration fields take it."""
+    packed = Any()
+    packed.Pack(message)
+    return packed
+
+
+def early_mutation(
+    *, trusted: bool, tls: bool, hostname: str, append_for: bool
+) -> TypedExtensionConfig:
+    """The mutation every request of a listener goes through before a route is chosen."""
+    mutations = []
+    if not trusted:
+        for name in _MANAGED:
+            mutations.append(HeaderMutation(remove=name))
+            mutations.append(HeaderMutation(remove=name.replace("-", "_")))
+    keep = _IF_ABSENT if trusted else _OVERWRITE
+    if append_for and not trusted:
+        mutations.append(_set("x-forwarded-for", PEER, keep))
+    mutations.append(_set("x-forwarded-host", "%REQ(:AUTHORITY)%", keep))
+    mutations.append(_set("x-forwarded-server", hostname.replace("%", "%%"), _OVERWRITE))
+    mutations.append(_set("x-real-ip", PEER, keep))
+    if not trusted:
+        mutations.append(_set("x-forwarded-port", "443" if tls else "80", keep))
+    extension = header_mutation_pb2.HeaderMutation(mutations=mutations)
+    return TypedExtensionConfig(name="forwarded", typed_config=pack(extension))
+
+
+def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> HttpFilter:
+    """The filter that sets X-Forwarded-Port and the websocket form of X-Forwarded-Proto.
+
+    For untrusted peers it runs only when Host names a port or an upgrade is asked for; the
+    early mutation has set the default port already. For trusted peers it always runs and
+    appends the peer to X-Forwarded-For, after a comma and a space as Traefik writes it.
+    """
+    script = (
+        _SCRIPT.replace("PROTO_OURS(headers, proto)", "not KEEP" if trusted else "true")
+        .replace("KEEP", "true" if trusted else "false")
+        .replace("TLS", "true" if tls else "false")
+        .replace("APPEND", "true" if append_for else "false")
+    )
+    lua = Lua(default_source_code=DataSource(inline_string=script))
+    lua.clear_route_cache.value = False
+    if trusted:
+        return HttpFilter(name="forwarded", typed_config=pack(lua))
+    action = ExecuteFilterAction(
+        typed_config=TypedExtensionConfig(name="forwarded", typed_config=pack(lua))
+    )
+    on_match = Matcher.OnMatch(
+        action={"name": "run", "typed_config": pack(action)}  # type: ignore[arg-type]
+    )
+    needs_script = Matcher.MatcherList.Predicate(
+        or_matcher=Matcher.MatcherList.Predicate.PredicateList(
+            predicate=[_header(":authority", r".*:\d+"), _header("upgrade", r".+")]
+        )
+    )
+    matcher = Matcher(
+        matcher_list=Matcher.MatcherList(
+            matchers=[Matcher.MatcherList.FieldMatcher(predicate=needs_script, on_match=on_match)]
+        )
+    )
+    composite = TypedExtensionConfig(name="composite", typed_config=pack(Composite()))
+    return HttpFilter(
+        name="forwarded",
+        typed_config=pack(ExtensionWithMatcher(extension_config=composite, xds_matcher=matcher)),
+    )
+
+
+def _set(name: str, value: str, action: HeaderValueOption.HeaderAppendAction) -> HeaderMutation:
+    header = HeaderValue(key=name, value=value)
+    return HeaderMutation(append=HeaderValueOption(header=header, append_action=action))
+
+
+def _header(name: str, regex: str) -> Matcher.MatcherList.Predicate:
+    source = pack(HttpRequestHeaderMatchInput(header_name=name))
+    pattern = RegexMatcher(regex=regex, google_re2=RegexMatcher.GoogleRE2())
+    return Matcher.MatcherList.Predicate(
+        single_predicate=Matcher.MatcherList.Predicate.SinglePredicate(
+            input={"name": "header", "typed_config": source},  # type: ignore[arg-type]
+            value_match=StringMatcher(safe_regex=pattern),
+        )
+    )
