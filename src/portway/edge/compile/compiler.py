@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
-
 from portway.edge import pipeline, services
 from portway.edge.aggregate import Aggregator, Dirty, provider_of
 from portway.edge.compile.route_table import RouteTable
@@ -16,8 +14,6 @@ from portway.edge.middlewares.step import Place, Step
 from portway.edge.runtime import RouterInfo
 from portway.envoy.resource import Key, Resource
 from portway.rules import RuleError
-
-Filters = tuple[TypedExtensionConfig, ...]
 
 
 class Delta(NamedTuple):
@@ -42,12 +38,12 @@ class Compiler:
         self._runtime = aggregator.runtime
         self._tables = {name: RouteTable(name) for name in self.entry_points}
         self._services: dict[str, services.Compiled] = {}
-        self._chains: dict[str, dict[str, Filters]] = {slot: {} for slot in pipeline.SLOTS}
+        self._chains: dict[str, dict[str, pipeline.Chain]] = {}
         self._chain_users: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._chains_of: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
         self._fresh_chains: set[tuple[str, str]] = set()  # not yet accepted by Envoy
         self._unused_chains: set[tuple[str, str]] = set()
-        self._stale_slots: set[str] = set(pipeline.SLOTS)
+        self._chains_changed = True
 
     def update(self, dirty: Dirty) -> Delta:
         """Compile what is dirty and return what Envoy must be told."""
@@ -77,7 +73,7 @@ class Compiler:
             if not self._chain_users[slot, chain]:
                 del self._chain_users[slot, chain]
                 del self._chains[slot][chain]
-                self._stale_slots.add(slot)
+                self._chains_changed = True
         self._unused_chains.clear()
         return Delta(list(self._chain_resources()), [])
 
@@ -121,7 +117,7 @@ class Compiler:
             return None
 
     def _use_chains(
-        self, user: tuple[str, str], chains: Mapping[str, Mapping[str, Filters]]
+        self, user: tuple[str, str], chains: Mapping[str, Mapping[str, pipeline.Chain]]
     ) -> None:
         """Record which named chains a router on an entry point uses now."""
         names = frozenset((slot, name) for slot, named in chains.items() for name in named)
@@ -131,17 +127,19 @@ class Compiler:
             if not self._chain_users[key]:
                 self._unused_chains.add(key)
         for slot, name in names:
-            if name not in self._chains[slot]:
+            if name not in self._chains.setdefault(slot, {}):
                 self._chains[slot][name] = chains[slot][name]
                 self._fresh_chains.add((slot, name))
-                self._stale_slots.add(slot)
+                self._chains_changed = True
             self._chain_users.setdefault((slot, name), set()).add(user)
         if names:
             self._chains_of[user] = names
 
     def _chain_resources(self) -> Iterable[Resource]:
-        stale, self._stale_slots = self._stale_slots, set()
-        return pipeline.chain_resources({slot: self._chains[slot] for slot in sorted(stale)})
+        if not self._chains_changed:
+            return ()
+        self._chains_changed = False
+        return pipeline.chain_resources(self._chains)
 
 
 def _by_key(compiled: services.Compiled | None) -> dict[Key, Resource]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
-from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
     RetryPolicy,
@@ -41,7 +40,7 @@ class Compiled(NamedTuple):
     """A router for one entry point: its routes and the named filter chains they use."""
 
     router: CompiledRouter
-    chains: Mapping[str, Mapping[str, tuple[TypedExtensionConfig, ...]]]  # slot -> chain name -> filters
+    chains: Mapping[str, Mapping[str, pipeline.Chain]]  # slot -> chain name -> filters
 
 
 def _retry(kind: str) -> RetryPolicy:

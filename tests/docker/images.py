@@ -1,0 +1,96 @@
+"""Images for tests, built on this machine: no registry is asked.
+
+``whoami`` stands in for the small web servers of the guides; Portway's own image is built from
+the project's Dockerfile on a Debian made by debootstrap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOAMI_SOURCE = Path(__file__).with_name("whoami.c")
+PORTWAY_IMAGE = "portway-test:latest"
+_BASE_IMAGE = "portway-test-base:bookworm"
+
+
+def whoami_binary(directory: Path) -> Path:
+    """Compile the static whoami into a directory and return its path."""
+    binary = directory / "whoami"
+    compiler = ["gcc", "-O2", "-static", "-pthread", "-o", str(binary), str(WHOAMI_SOURCE)]
+    subprocess.run(compiler, check=True)
+    return binary
+
+
+def whoami_image(tag: str, port: int = 80) -> str:
+    """Import an image whose container answers on a port with its host name and the request."""
+    with tempfile.TemporaryDirectory() as directory:
+        whoami_binary(Path(directory))
+        changes = ["-c", f'CMD ["/whoami", "{port}"]', "-c", f"EXPOSE {port}"]
+        archive = subprocess.run(
+            ["tar", "-C", directory, "-c", "whoami"], check=True, stdout=subprocess.PIPE
+        ).stdout
+        command = ["docker", "import", *changes, "-", tag]
+        subprocess.run(command, input=archive, check=True, stdout=subprocess.DEVNULL)
+    return tag
+
+
+def portway_image() -> str:
+    """Build Portway's image from the project's Dockerfile; reused while the sources are equal."""
+    digest = _digest()
+    if _label(PORTWAY_IMAGE) == digest:
+        return PORTWAY_IMAGE
+    _base_image()
+    with tempfile.TemporaryDirectory() as directory:
+        context = Path(directory)
+        wheels = context / "dist" / "wheels"
+        source = context / "source"
+        shutil.copytree(
+            ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
+        )
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source / name)
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheels)]
+        subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(source)], check=True)
+        shutil.copy(ROOT / "Dockerfile", context / "Dockerfile")
+        build = ["docker", "build", "--quiet", "--build-arg", f"BASE={_BASE_IMAGE}"]
+        build += ["--label", f"portway.sources={digest}", "-t", PORTWAY_IMAGE, str(context)]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return PORTWAY_IMAGE
+
+
+def _base_image() -> None:
+    if subprocess.run(["docker", "image", "inspect", _BASE_IMAGE], capture_output=True).returncode == 0:
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        include = "--include=python3,python3-venv,ca-certificates"
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", include, "bookworm", directory],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        with subprocess.Popen(["tar", "-C", directory, "-c", "."], stdout=subprocess.PIPE) as tar:
+            subprocess.run(
+                ["docker", "import", "-", _BASE_IMAGE],
+                stdin=tar.stdout,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    files = sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".py", ".lua"))
+    for path in (*files, ROOT / "pyproject.toml", ROOT / "Dockerfile", ROOT / "constraints.txt"):
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _label(image: str) -> str:
+    command = ["docker", "image", "inspect", "-f", '{{index .Config.Labels "portway.sources"}}', image]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
