@@ -1,9 +1,56 @@
+"""redirectScheme: send the client to the same URL with another scheme or port."""
+
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from portway.config.options import Options
+from portway.edge.middlewares.step import Kind, Lua, Place, Step
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
-class RedirectScheme(Options):
+class RedirectScheme(Options, frozen=True):
+    """Redirects to ``scheme`` and ``port`` (default: the scheme's own), with 301 instead of 302
+    if ``permanent``; 308 and 307 for methods other than GET."""
+
     scheme: str = ""
     port: str = ""
     permanent: bool = False
+
+
+def _problems(options: RedirectScheme) -> Sequence[str]:
+    return () if options.scheme else ("scheme: you must provide a target scheme, as https",)
+
+
+def _steps(options: RedirectScheme, place: Place) -> Sequence[Step]:
+    shown = options.port and options.port != _DEFAULT_PORTS.get(options.scheme)
+    params = {
+        "scheme": options.scheme,
+        "port": f":{options.port}" if shown else "",
+        "permanent": options.permanent,
+        "current": "https" if place.tls else "http",
+    }
+    return (Lua("redirectScheme", params, rejects=True, responds=False),)
+
+
+_LUA = """
+local http_scheme = { ws = "http", wss = "https" }
+
+step.redirectScheme = { request = function(h, p)
+  local headers = h:headers()
+  local authority = headers:get(":authority") or ""
+  local host, port = string.match(authority, "^(.*)(:[^:%]]*)$")
+  if not host then host, port = authority, "" end
+  local scheme = headers:get("x-forwarded-proto") or ""
+  scheme = scheme == "" and p.current or http_scheme[string.lower(scheme)] or scheme
+  if (scheme == "http" and port == ":80") or (scheme == "https" and port == ":443") then
+    port = ""
+  end
+  if scheme == p.scheme and port == p.port then return end
+  local path = headers:get(":path") or "/"
+  return redirect(h, p.scheme .. "://" .. host .. p.port .. path, p.permanent)
+end }
+"""
+
+KIND = Kind(_problems, _steps, _LUA)

@@ -8,9 +8,10 @@ consecutive Lua steps into one run of the shared script, so the written order ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from google.protobuf.any_pb2 import Any as AnyMessage
+if TYPE_CHECKING:
+    from google.protobuf.any_pb2 import Any as AnyMessage
 
 
 class Native(NamedTuple):
@@ -25,12 +26,16 @@ class Lua(NamedTuple):
     ``params`` plain JSON values handed to it (strings, numbers, booleans, lists, maps).
 
     ``rejects`` is true when the step can answer the request itself; steps after it only
-    see responses to requests that passed it.
+    see responses to requests that passed it. ``responds`` is false when the function has no
+    response part, which spares the response a pass through Lua. ``delays`` is true when the
+    step may hold the request back (``delay`` of the prelude).
     """
 
     function: str
     params: Mapping[str, Any]
     rejects: bool = False
+    responds: bool = True
+    delays: bool = False
 
 
 Step = Native | Lua

@@ -1,0 +1,1 @@
+"""Fast tests: tables and properties, no processes."""
