@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +27,9 @@ class Setup(NamedTuple):
     name: str
     form: str  # how the static configuration is given: file, flags or env
     static: Mapping[str, Any]
-    dynamic: Mapping[str, Mapping[str, Any]]  # file name -> file content
-    containers: list[Mapping[str, Any]]  # what the Docker daemon lists, None without one
+    dynamic: dict[str, Mapping[str, Any]]  # file name -> file content
+    containers: list[Mapping[str, Any]]  # what the Docker daemon lists
+    files: dict[str, str]  # other files, by name, that the configuration mentions
 
 
 class Case(NamedTuple):
@@ -39,6 +41,7 @@ class Case(NamedTuple):
     request: bytes
     source: str  # client address
     times: int
+    unordered: bool  # of several answers only the multitude counts
     expect: Facts
     differs: Mapping[str, Mapping[str, tuple[Any, Any]]]  # entry -> fact -> (traefik, portway)
 
@@ -47,7 +50,7 @@ def load() -> tuple[dict[str, Setup], list[Case]]:
     """Read every corpus file. Raises KeyError or ValueError on a malformed one."""
     setups: dict[str, Setup] = {}
     for name, raw in _read(CORPUS / "setups.yml").items():
-        setups[name] = Setup(name, raw.get("form", "file"), raw["static"], {}, [])
+        setups[name] = Setup(name, raw.get("form", "file"), raw["static"], {}, [], {})
     cases: list[Case] = []
     for path in sorted(CORPUS.glob("*.yml")):
         if path.stem == "setups":
@@ -57,8 +60,8 @@ def load() -> tuple[dict[str, Setup], list[Case]]:
         setup.containers.extend(raw.get("containers", []))
         dynamic = _dynamic(raw)
         if dynamic:
-            assert isinstance(setup.dynamic, dict)
             setup.dynamic[path.name] = dynamic
+        setup.files.update(raw.get("files", {}))
         cases.extend(_cases(path.stem, raw))
     names = [case.id for case in cases]
     repeated = {name for name in names if names.count(name) > 1}
@@ -75,12 +78,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _dynamic(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Expand the shorthand: a router may be just its rule; its service defaults to ``a``."""
+    """Expand the shorthand: a router may be just its rule; its service defaults to ``a``.
+
+    ``hosts`` maps a host to the middlewares of a router of the same name.
+    """
     http: dict[str, Any] = {}
     routers = {
         name: {"service": "a", **({"rule": router} if isinstance(router, str) else router)}
         for name, router in raw.get("routers", {}).items()
     }
+    for host, middlewares in raw.get("hosts", {}).items():
+        name = host.replace(".", "-")
+        routers[name] = {"rule": f"Host(`{host}`)", "service": "a", "middlewares": middlewares}
     for section, content in (
         ("routers", routers),
         ("middlewares", raw.get("middlewares", {})),
@@ -96,7 +105,7 @@ def _cases(stem: str, raw: Mapping[str, Any]) -> Iterator[Case]:
     for item in raw["cases"]:
         unknown = item.keys() - {
             *("id", "get", "method", "target", "host", "headers", "bare", "raw", "body", "from"),
-            *("entryPoint", "reply", "times", "expect", "differs"),
+            *("entryPoint", "user", "unordered", "reply", "times", "expect", "differs"),
         }
         if unknown:
             raise ValueError(f"{stem}/{item.get('id')}: unknown keys {sorted(unknown)}")
@@ -107,6 +116,7 @@ def _cases(stem: str, raw: Mapping[str, Any]) -> Iterator[Case]:
             request=_request(item, raw),
             source=item.get("from", "127.0.0.1"),
             times=item.get("times", 1),
+            unordered=item.get("unordered", False),
             expect=_expectation(item.get("expect", {})),
             differs={
                 entry: {fact: tuple(pair) for fact, pair in facts.items()}
@@ -125,6 +135,8 @@ def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:
         names = {key.lower() for key, _ in headers}
         headers += [(key, value) for key, value in POLITE if key.lower() not in names]
     headers.insert(0, ("Host", item.get("host", raw.get("host", "test.local"))))
+    if "user" in item:
+        headers.append(("Authorization", f"Basic {b64encode(item['user'].encode()).decode()}"))
     if "reply" in item:
         headers.append((REPLY, json.dumps(item["reply"])))
     if body:

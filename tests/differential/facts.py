@@ -28,6 +28,7 @@ def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Fa
     facts: Facts = {"status": answer.status}
     for name, value in _headers(answer.headers, _UNTOLD | _FRAMING):
         facts[f"header.{name}"] = value
+    _moment(facts)
     body = answer.body.decode("latin-1")
     if "json" in str(facts.get("header.content-type", "")):
         facts.update(_flatten("json", json.loads(body)))
@@ -44,6 +45,14 @@ def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Fa
         for name, value in _headers(request.headers, _FRAMING | {REPLY.lower()}):
             facts[f"seen.header.{name}"] = value
     return {fact: _anonymous(value, ports) for fact, value in facts.items()}
+
+
+def _moment(facts: Facts) -> None:
+    """Blur what depends on the moment: waiting times are kept to the nearest ten seconds."""
+    if "header.retry-after" in facts:
+        facts["header.retry-after"] = round(int(facts["header.retry-after"]), -1)
+    if "header.x-retry-in" in facts:
+        facts["header.x-retry-in"] = re.sub(r"[\d.]+m?s$", "?", facts["header.x-retry-in"])
 
 
 def _headers(pairs: Iterable[tuple[str, str]], without: set[str]) -> Iterable[tuple[str, Any]]:

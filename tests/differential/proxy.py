@@ -51,6 +51,8 @@ class Proxy:
         }
         for name, content in {"ready.yml": _READY, **setup.dynamic}.items():
             (dynamic / name).write_text(_fill(yaml.safe_dump(content, sort_keys=False), marks))
+        for name, text in setup.files.items():
+            (directory / name).write_text(text)
         static = yaml.safe_load(_fill(yaml.safe_dump(setup.static, sort_keys=False), marks))
         arguments, environment = _static(setup.form, static, directory)
         self._log = directory / "log"
