@@ -73,7 +73,7 @@ class DataPlane:
             if released:
                 self._compiler.withheld -= released
                 self.refresh(set(released))
-        self._send(self._compiler.prune())
+        self._send(self._compiler.settled())
 
     def rejected(self, rejection: Rejection) -> None:
         """Envoy refused resources."""

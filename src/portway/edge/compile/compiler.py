@@ -9,7 +9,8 @@ from portway.edge import pipeline, services
 from portway.edge.aggregate import Aggregator, Dirty, provider_of
 from portway.edge.compile.route_table import RouteTable
 from portway.edge.compile.router import Compiled, compile_router
-from portway.edge.middlewares import registry
+from portway.edge.dynamic import Middleware
+from portway.edge.middlewares import AddPrefix, registry
 from portway.edge.middlewares.step import Place, Step
 from portway.edge.runtime import RouterInfo
 from portway.envoy.resource import Key, Resource
@@ -38,6 +39,7 @@ class Compiler:
         self._runtime = aggregator.runtime
         self._tables = {name: RouteTable(name) for name in self.entry_points}
         self._services: dict[str, services.Compiled] = {}
+        self._provisional: set[str] = set()  # services Envoy holds in their first form
         self._chains: dict[str, dict[str, pipeline.Chain]] = {}
         self._chain_users: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._chains_of: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
@@ -66,8 +68,9 @@ class Compiler:
         fresh = (key for key in self._fresh_chains if key[0] == slot)
         return {router for key in fresh for _, router in self._chain_users.get(key, ())}
 
-    def prune(self) -> Delta:
-        """Drop filter chains no route names. To be called when Envoy has accepted everything."""
+    def settled(self) -> Delta:
+        """Envoy has accepted everything: drop the filter chains no route names, and give
+        clusters that serve by now their active health checks."""
         self._fresh_chains.clear()
         for slot, chain in self._unused_chains:
             if not self._chain_users[slot, chain]:
@@ -75,7 +78,11 @@ class Compiler:
                 del self._chains[slot][chain]
                 self._chains_changed = True
         self._unused_chains.clear()
-        return Delta(list(self._chain_resources()), [])
+        delta = Delta(list(self._chain_resources()), [])
+        settled, self._provisional = self._provisional, set()
+        for name in settled:
+            self._update_service(name, delta)
+        return delta
 
     def _update_service(self, name: str, delta: Delta) -> None:
         before = self._services.pop(name, None)
@@ -83,8 +90,24 @@ class Compiler:
         after = None
         if info is not None and info.status != "disabled" and provider_of(name) != "internal":
             after = services.compile_service(info, self._runtime.transports)
-        old = _by_key(before)
-        new = _by_key(after)
+        if after is not None and after.provisional and (
+            before is None or name in self._provisional
+        ):
+            # Envoy serves a new cluster only after its first probes: start without them.
+            self._provisional.add(name)
+            after = after._replace(cluster=after.provisional)
+        else:
+            self._provisional.discard(name)
+        self._replace_service(name, before, after, delta)
+
+    def _replace_service(
+        self,
+        name: str,
+        before: services.Compiled | None,
+        after: services.Compiled | None,
+        delta: Delta,
+    ) -> None:
+        old, new = _by_key(before), _by_key(after)
         delta.changed.extend(r for key, r in new.items() if old.get(key) != r)
         delta.removed.extend(key for key in old if key not in new)
         if after is not None:
@@ -105,8 +128,13 @@ class Compiler:
         for middleware in middlewares:
             place = Place(middleware.name, info.name, point, tls=False)
             steps.extend(registry.steps(middleware.config, place))
-        target = self._runtime.services[info.service]
-        needs = services.route_needs(target.config)
+        target = self._runtime.services[info.service].config
+        transport = services.transport_of(info.service, target, self._runtime.transports)
+        needs = services.route_needs(target, transport)
+        if needs.path_prefix:
+            prefix = Middleware(add_prefix=AddPrefix(prefix=needs.path_prefix))
+            place = Place(f"{info.service}#path", info.name, point, tls=False)
+            steps.extend(registry.steps(prefix, place))
         try:
             return compile_router(
                 info, self._aggregator.order(info), steps, needs, self.ping_status
