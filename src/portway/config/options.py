@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 
+LABEL_ONLY = "label-only"  # metadata of a field that exists in labels and not in files
+FILE_ONLY = "file-only"  # metadata of a field that exists everywhere but in labels
 
-class Options(
-    msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True
-):
+
+class Doc(str):
+    """Metadata of a field: its one-line description, shown by ``--help``."""
+
+    __slots__ = ()
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Options(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """Base of every configuration object: immutable, spelled in camelCase outside.
 
     ``allow_empty`` marks objects that a bare ``key=true`` (label, flag) or an empty
@@ -56,7 +73,9 @@ class Duration(float):
             total += float(part[1]) * _UNITS[part[2]]
             end = part.end()
         if not body or end != len(body):
-            raise ValueError(f"{text!r} is not a duration; write seconds (30) or units (1m30s, 500ms)")
+            raise ValueError(
+                f"{text!r} is not a duration; write seconds (30) or units (1m30s, 500ms)"
+            )
         return cls(sign * total)
 
     def __str__(self) -> str:

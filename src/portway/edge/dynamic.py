@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import field
 
-from portway.config.options import Duration, Options, Unsupported
+from portway.config.options import FILE_ONLY, LABEL_ONLY, Duration, Options, Unsupported
 from portway.edge import middlewares as mw
-
-LABEL_ONLY = "label-only"  # metadata of a field that exists in labels and not in files
 
 
 class Domain(Options):
@@ -79,7 +77,7 @@ class ResponseForwarding(Options):
 
 
 class LoadBalancer(Options):
-    servers: list[Server] = []
+    servers: Annotated[list[Server], FILE_ONLY] = []
     server: Annotated[LabelServer | None, LABEL_ONLY] = None
     strategy: Literal["", "wrr", "p2c", "hrw", "leasttime"] = ""
     pass_host_header: bool = True
