@@ -7,6 +7,7 @@ starts or stops touches its service's endpoints and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
@@ -102,8 +103,16 @@ def warnings(balancer: LoadBalancer) -> list[str]:
         )
     if balancer.strategy == "leasttime":
         found.append("strategy leasttime is not supported yet: p2c with weights is used")
-    if balancer.health_check is not None:
-        found += health_check.warnings(balancer.health_check)
+    schemes = _schemes(balancer)
+    check = balancer.health_check
+    if schemes == {"http", "https"}:
+        found.append("servers mix http and https URLs: all are spoken to by HTTP/1.1")
+    elif "https" in schemes and check and health_check.needs_own_socket(check, "https"):
+        found.append(
+            f"healthCheck.scheme {check.scheme} with https servers: they are spoken to by HTTP/1.1"
+        )
+    if check is not None:
+        found += health_check.warnings(check)
     return found
 
 
@@ -142,10 +151,11 @@ def compile(  # noqa: A001 - the word of this layer for it
     cluster.connect_timeout.CopyFrom(seconds(transport.connect_timeout(options, tls)))
     if balancer.strategy == "p2c":
         cluster.least_request_lb_config.CopyFrom(_TWO_CHOICES)
-    if tls and "http" in schemes:
-        protocol: transport.Protocol = "http1"  # ALPN cannot be negotiated without TLS
-    elif tls:
-        protocol = "http1" if options.disable_http2 else "auto"
+    # ALPN chooses only where every connection of the cluster is TLS.
+    negotiable = not (options.disable_http2 or "http" in schemes or probe_socket)
+    protocol: transport.Protocol
+    if tls:
+        protocol = "auto" if negotiable else "http1"
     else:
         protocol = "http2" if scheme == "h2c" else "http1"
     packed = transport.http_options(options, protocol)
@@ -265,6 +275,15 @@ def _weights(balancer: LoadBalancer) -> Iterable[int]:
     if balancer.strategy == "p2c":
         return [1] * len(balancer.servers)
     return [1 if s.weight is None else max(s.weight, 0) for s in balancer.servers]
+
+
+def _schemes(balancer: LoadBalancer) -> set[Scheme]:
+    """The schemes of the servers whose URLs are valid."""
+    found = set[Scheme]()
+    for server in balancer.servers:
+        with suppress(ValueError):
+            found.add(parse(server.url).scheme)
+    return found
 
 
 def _weighted_targets(balancer: LoadBalancer) -> list[tuple[Target, int]]:
