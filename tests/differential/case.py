@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .upstream import REPLY
+from .upstream import REPLY, long
 from .wire import compose
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -129,8 +128,8 @@ def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:
     if "raw" in item:
         return str(item["raw"]).encode("latin-1")
     given = item.get("headers", {})
-    headers = [(k, _long(str(v))) for k, v in (given.items() if isinstance(given, dict) else given)]
-    body = str(item.get("body", "")).encode()
+    headers = [(k, long(str(v))) for k, v in (given.items() if isinstance(given, dict) else given)]
+    body = long(str(item.get("body", ""))).encode()
     if not item.get("bare"):
         names = {key.lower() for key, _ in headers}
         headers += [(key, value) for key, value in POLITE if key.lower() not in names]
@@ -143,11 +142,6 @@ def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:
         headers.append(("Content-Length", str(len(body))))
     target = item.get("get", item.get("target", "/"))
     return compose(item.get("method", "GET"), target, headers, body)
-
-
-def _long(text: str) -> str:
-    """Write out ``<60k>`` as 60,000 characters."""
-    return re.sub(r"^<(\d+)k>$", lambda size: "x" * (int(size[1]) * 1000), text)
 
 
 def _expectation(given: Any) -> Facts:

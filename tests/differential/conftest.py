@@ -105,9 +105,10 @@ def pair_of(
                 running[setup.name] = start(setup)
             except Exception as error:
                 running[setup.name] = error
+                raise
         found = running[setup.name]
         if isinstance(found, Exception):
-            raise RuntimeError(f"setup {setup.name!r} did not start: {found}") from found
+            pytest.fail(f"setup {setup.name!r} did not start, see its first case", pytrace=False)
         return found
 
     yield get

@@ -44,6 +44,8 @@ def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Fa
         facts["seen.body"] = request.body.decode("latin-1")
         for name, value in _headers(request.headers, _FRAMING | {REPLY.lower()}):
             facts[f"seen.header.{name}"] = value
+    if "json.startDate" in facts:
+        facts["json.startDate"] = "?"
     return {fact: _anonymous(value, ports) for fact, value in facts.items()}
 
 

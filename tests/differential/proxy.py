@@ -18,12 +18,13 @@ from . import wire
 from .case import Setup
 
 READY_HOST = "ready.internal"
-_READY = {
-    "http": {
-        "routers": {"ready": {"rule": f"Host(`{READY_HOST}`)", "service": "ready"}},
-        "services": {"ready": {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:<port:a>"}]}}},
-    }
-}
+_READY = """
+http:
+  routers:
+    ready: {rule: "Host(`ready.internal`)", service: ready, entryPoints: [<first>]}
+  services:
+    ready: {loadBalancer: {servers: [{url: "http://127.0.0.1:<port:a>"}]}}
+"""
 PATIENCE = 90.0
 """Seconds a proxy may take until it serves; only a broken one takes as long."""
 
@@ -47,9 +48,11 @@ class Proxy:
         marks = {
             **marks,
             **{f"ep:{name}": str(port) for name, port in self.ports.items()},
+            "first": next(iter(self.ports)),
             "dir": str(directory),
         }
-        for name, content in {"ready.yml": _READY, **setup.dynamic}.items():
+        (dynamic / "ready.yml").write_text(_fill(_READY, marks))
+        for name, content in setup.dynamic.items():
             (dynamic / name).write_text(_fill(yaml.safe_dump(content, sort_keys=False), marks))
         for name, text in setup.files.items():
             (directory / name).write_text(text)

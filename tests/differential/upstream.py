@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,15 +38,16 @@ class Upstreams:
         """Listen for ``names`` in plain HTTP and for ``tls`` with the given certificate."""
         self._loop = asyncio.new_event_loop()
         self._seen: list[Seen] = []
+        self._released = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-        # A bound socket that never listens: connections to its port are refused.
-        self._dead = socket.socket()
-        self._dead.bind(("127.0.0.1", 0))
-        self.ports: dict[str, int] = {"dead": self._dead.getsockname()[1]}
+        # Bound sockets that never listen: connections to "dead" are refused, and "grpc" stays
+        # free for the server of the gRPC tests, which shares the port.
+        self._bound = {name: _bound() for name in ("dead", "grpc")}
+        self.ports = {name: bound.getsockname()[1] for name, bound in self._bound.items()}
         # Sorted, so that a rule such as "the lowest port" can be written down in a case.
         listeners = sorted((_listener() for _ in [*names, tls]), key=lambda s: s.getsockname()[1])
         for name, listener in zip([*names, tls], listeners, strict=True):
@@ -88,8 +92,28 @@ class Upstreams:
                 return
             if wish.get("hints"):
                 writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+            if "websocket" in lower.get("upgrade", ""):
+                await _tunnel(lower.get("sec-websocket-key", ""), reader, writer)
+                return
+            if wish.get("events"):
+                await self._events(writer)
+                return
             writer.write(_answer(seen, wish))
             await writer.drain()
+
+    async def _events(self, writer: asyncio.StreamWriter) -> None:
+        """Send one server-sent event, and the second only when :meth:`release` is called."""
+        self._released.clear()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + b"data: one\n\n")
+        await writer.drain()
+        await self._released.wait()
+        writer.write(b"data: two\n\n")
+        await writer.drain()
+
+    def release(self) -> None:
+        """Let a waiting stream of server-sent events go on."""
+        self._loop.call_soon_threadsafe(self._released.set)
 
     def take(self) -> list[Seen]:
         """Return what arrived since the last call."""
@@ -111,7 +135,15 @@ class Upstreams:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
-        self._dead.close()
+        for bound in self._bound.values():
+            bound.close()
+
+
+def _bound() -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", 0))
+    return bound
 
 
 def _listener() -> socket.socket:
@@ -149,9 +181,32 @@ async def _chunks(
     return body
 
 
+async def _tunnel(
+    key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Accept a WebSocket and send every byte back."""
+    digest = hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {b64encode(digest).decode()}",
+        "X-Tunnel: yes",
+    ]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+def long(text: str) -> str:
+    """Write out ``<60k>`` as 60,000 characters."""
+    return re.sub(r"^<(\d+)k>$", lambda size: "x" * (int(size[1]) * 1000), text)
+
+
 def _answer(seen: Seen, wish: Mapping[str, Any]) -> bytes:
     """Build the answer a case asks for: ``status``, ``headers`` (pairs), ``body``."""
-    body = str(wish.get("body", f"hello from {seen.server}\n")).encode()
+    body = long(str(wish.get("body", f"hello from {seen.server}\n"))).encode()
     status = int(wish.get("status", 200))
     headers = [("Content-Type", "text/plain"), *(tuple(pair) for pair in wish.get("headers", []))]
     if status != 204 and status >= 200:

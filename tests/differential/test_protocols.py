@@ -1,0 +1,218 @@
+"""WebSocket, server-sent events, HTTP/2, gRPC and balancing through both proxies."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+
+from . import wire
+from .case import Setup, load
+from .conftest import Pair
+from .proxy import Proxy
+from .upstream import Seen, Upstreams
+
+SETUPS, _ = load()
+PROXIES = ("traefik", "portway")
+
+
+@pytest.fixture
+def pair(pair_of: Callable[[Setup], Pair]) -> Pair:
+    return pair_of(SETUPS["protocols"])
+
+
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest, pair: Pair) -> Proxy:
+    found: Proxy = getattr(pair, request.param)
+    return found
+
+
+def _upgrade(host: str) -> bytes:
+    return wire.compose(
+        "GET",
+        "/chat?room=1",
+        [
+            ("Host", host),
+            ("Connection", "keep-alive, Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Protocol", "chat"),
+            ("Origin", "http://proto.test"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", "differential"),
+        ],
+    )
+
+
+def _relevant(seen: Seen) -> tuple[str, str, dict[str, str]]:
+    return seen.method, seen.target, {key.lower(): value for key, value in seen.headers}
+
+
+@pytest.mark.parametrize("host", ["proto.test", "protoadd.test"])
+def test_websocket(pair: Pair, host: str) -> None:
+    """The upgrade passes with the same headers, and bytes flow both ways."""
+    seen = []
+    for proxy in (pair.traefik, pair.portway):
+        pair.upstreams.take()
+        with socket.create_connection(("127.0.0.1", proxy.ports["web"]), 30) as connection:
+            connection.sendall(_upgrade(host))
+            with connection.makefile("rb") as stream:
+                answer = wire.read_answer(stream, bodiless=False)
+                assert answer.status == 101
+                assert wire.values(answer.headers, "Upgrade") == ["websocket"]
+                assert wire.values(answer.headers, "Sec-WebSocket-Accept") == [
+                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+                ]
+                for frame in (b"\x81\x85\x00\x00\x00\x00hello", b"\x82\x81\x00\x00\x00\x00\xff"):
+                    connection.sendall(frame)
+                    assert stream.read(len(frame)) == frame
+        seen.append(_relevant(pair.upstreams.take()[0]))
+    assert seen[0] == seen[1]
+    assert seen[0][2]["x-forwarded-proto"] == "ws"
+
+
+def test_websocket_closed_by_server_ends_at_client(pair: Pair, proxy: Proxy) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.ports["web"]), 30) as connection:
+        connection.sendall(_upgrade("proto.test"))
+        with connection.makefile("rb") as stream:
+            assert wire.read_answer(stream, bodiless=False).status == 101
+            connection.shutdown(socket.SHUT_WR)
+            assert stream.read() == b""
+
+
+def test_events_arrive_one_by_one(pair: Pair, proxy: Proxy) -> None:
+    """The first event is with the client before the server sends the second."""
+    headers = [("Host", "proto.test"), ("Accept", "text/event-stream")]
+    headers.append(("X-Reply", json.dumps({"events": True})))
+    with socket.create_connection(("127.0.0.1", proxy.ports["web"]), 30) as connection:
+        connection.sendall(wire.compose("GET", "/events", headers))
+        received = b""
+        while b"data: one" not in received:
+            received += connection.recv(4096)
+        assert b"data: two" not in received
+        pair.upstreams.release()
+        while b"data: two" not in received:
+            chunk = connection.recv(4096)
+            assert chunk, received
+            received += chunk
+    assert b"text/event-stream" in received
+
+
+def test_http2_in_http1_out(pair: Pair) -> None:
+    """A client that speaks HTTP/2 without TLS reaches an HTTP/1.1 server."""
+    seen = []
+    for proxy in (pair.traefik, pair.portway):
+        pair.upstreams.take()
+        done = subprocess.run(
+            ["curl", "-sS", "--http2-prior-knowledge", "-H", "Host: proto.test", "-D", "-"]
+            + ["-H", "Accept-Encoding: identity", "-H", "Cookie: a=1", "-H", "Cookie: b=2"]
+            + ["-d", "body", f"http://127.0.0.1:{proxy.ports['web']}/x%2Fy?z=1"],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert done.stdout.startswith("HTTP/2 200")
+        assert done.stdout.endswith("hello from a\n")
+        seen.append(_relevant(pair.upstreams.take()[0]))
+    for one in seen:
+        one[2].pop("transfer-encoding", None)
+        one[2].pop("content-length", None)
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "shares"),
+    [("weighted.test", {"a": 0.75, "b": 0.25}), ("even.test", {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})],
+)
+def test_shares_of_servers(pair: Pair, proxy: Proxy, host: str, shares: dict[str, float]) -> None:
+    """Over 120 requests each server gets its share, give or take a tenth of all."""
+    pair.upstreams.take()
+    request = wire.compose("GET", "/", [("Host", host)])
+    for _ in range(120):
+        assert wire.exchange(proxy.ports["web"], request).status == 200
+    counts = Counter(seen.server for seen in pair.upstreams.take())
+    assert counts.keys() == shares.keys()
+    for server, share in shares.items():
+        assert abs(counts[server] / 120 - share) < 0.1, counts
+
+
+# gRPC, without generated code: messages are plain bytes.
+
+
+class _Echo(grpc.GenericRpcHandler):
+    def __init__(self) -> None:
+        self.metadata: dict[str, str] = {}
+
+    def service(self, details: Any) -> Any:
+        self.metadata = {key: value for key, value in details.invocation_metadata}
+        return {
+            "/test.Echo/Unary": grpc.unary_unary_rpc_method_handler(self.unary),
+            "/test.Echo/Refuse": grpc.unary_unary_rpc_method_handler(self.refuse),
+            "/test.Echo/Count": grpc.unary_stream_rpc_method_handler(self.count),
+            "/test.Echo/Chat": grpc.stream_stream_rpc_method_handler(self.chat),
+        }.get(details.method)
+
+    def unary(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.set_trailing_metadata((("x-trailer", "end"),))
+        return request[::-1]
+
+    def refuse(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today: é")
+        return b""
+
+    def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from (str(number).encode() for number in range(int(request)))
+
+    def chat(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for request in requests:
+            yield request.upper()
+
+
+@pytest.fixture
+def echo(upstreams: Upstreams) -> Iterator[_Echo]:
+    handler = _Echo()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handler,))
+    assert server.add_insecure_port(f"127.0.0.1:{upstreams.ports['grpc']}")
+    server.start()
+    yield handler
+    server.stop(0).wait()
+
+
+def test_grpc(echo: _Echo, pair: Pair, proxy: Proxy) -> None:
+    """Unary, failing, streaming and two-way calls, with metadata and trailers."""
+    with grpc.insecure_channel(
+        f"127.0.0.1:{proxy.ports['web']}", options=[("grpc.enable_retries", 0)]
+    ) as channel:
+        unary = channel.unary_unary("/test.Echo/Unary")
+        # The server has only just started: wait until the proxy has found it.
+        answer, call = unary.with_call(
+            b"abc", metadata=(("x-mine", "1"),), timeout=60, wait_for_ready=True
+        )
+        assert answer == b"cba"
+        assert ("x-trailer", "end") in call.trailing_metadata()
+        assert echo.metadata["x-mine"] == "1"
+        assert echo.metadata["x-in"] == "1"
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary("/test.Echo/Refuse")(b"", timeout=60)
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert refused.value.details() == "not today: é"
+        assert list(channel.unary_stream("/test.Echo/Count")(b"5", timeout=60)) == [
+            b"0", b"1", b"2", b"3", b"4"
+        ]  # fmt: skip
+        chat = channel.stream_stream("/test.Echo/Chat")
+        assert list(chat(iter([b"a", b"b"]), timeout=60)) == [b"A", b"B"]
+        with pytest.raises(grpc.RpcError) as unknown:
+            channel.unary_unary("/test.Echo/Missing")(b"", timeout=60)
+        assert unknown.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        with pytest.raises(grpc.RpcError) as unrouted:
+            channel.unary_unary("/other.Service/Method")(b"", timeout=60)
+        assert unrouted.value.code() == grpc.StatusCode.UNIMPLEMENTED
