@@ -66,6 +66,17 @@ class Dirty(NamedTuple):
 
     routers: set[str]
     services: set[str]
+    middlewares: set[str]
+
+    @classmethod
+    def none(cls) -> Dirty:
+        """Nothing changed."""
+        return cls(set(), set(), set())
+
+    def add(self, other: Dirty) -> None:
+        """Take over the names of another set."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.update(theirs)
 
 
 def qualify(name: str, provider: str) -> str:
@@ -180,7 +191,7 @@ class Aggregator:
         return found
 
     def _resolve(self, refs: set[Ref]) -> Dirty:
-        dirty = Dirty(set(), set())
+        dirty = Dirty.none()
         by_kind: dict[str, list[str]] = {}
         for ref in sorted(refs):
             by_kind.setdefault(ref.kind, []).append(ref.name)
@@ -188,6 +199,7 @@ class Aggregator:
             self._resolve_transport(name)
         for name in by_kind.get("middleware", ()):
             self._resolve_middleware(name)
+            dirty.middlewares.add(name)
         for name in by_kind.get("service", ()):
             self._resolve_service(name)
             dirty.services.add(name)

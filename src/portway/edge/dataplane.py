@@ -46,25 +46,26 @@ class DataPlane:
         self._push = push
         self._listener_refused = listener_refused
         self._quarantines = {name: Quarantine() for name in compiler.entry_points}
-        self._waiting = Dirty(set(), set())
+        self._waiting = Dirty.none()
         self._open = False
 
-    def apply(self, reports: Iterable[Report]) -> None:
-        """Apply a batch of reports and push what it changed."""
+    def apply(self, reports: Iterable[Report]) -> Dirty:
+        """Apply a batch of reports, push what it changed and return that."""
         dirty = self._aggregator.apply(reports)
         self._compiler.withheld -= dirty.routers
         self._offer(dirty)
+        return dirty
 
     def open(self, listeners: Iterable[Resource]) -> None:
         """Push everything known so far, listeners included, and every change from now on."""
         self._open = True
-        dirty, self._waiting = self._waiting, Dirty(set(), set())
+        dirty, self._waiting = self._waiting, Dirty.none()
         delta = self._compiler.update(dirty)
         self._push([*delta.changed, *listeners], delta.removed)
 
     def refresh(self, routers: set[str]) -> None:
         """Compile routers again whose definition did not change."""
-        self._offer(Dirty(routers, set()))
+        self._offer(Dirty(routers, set(), set()))
 
     def settled(self) -> None:
         """Envoy has accepted all it was sent."""
@@ -105,8 +106,7 @@ class DataPlane:
 
     def _offer(self, dirty: Dirty) -> None:
         if not self._open:
-            self._waiting.routers.update(dirty.routers)
-            self._waiting.services.update(dirty.services)
+            self._waiting.add(dirty)
             return
         self._send(self._compiler.update(dirty))
         for point, quarantine in self._quarantines.items():
