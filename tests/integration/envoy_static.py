@@ -7,7 +7,7 @@
         assert answer.status == 200 and answer.seen.target == "/path?q"
 
 Each host of the mapping is a route of its own with the given steps. The echo answers with
-what it was asked; the request header ``X-Echo-Status`` chooses the status and each
+what it was asked (a HEAD request cannot show it); the request header ``X-Echo-Status`` chooses the status and each
 ``X-Echo-Header: name: value`` adds a response header.
 """
 
@@ -118,7 +118,7 @@ class Peer(NamedTuple):
             text = response.read().decode("utf-8", "replace")
         pairs = [(name.lower(), value) for name, value in response.getheaders()]
         seen = None
-        if any(name == "x-echo" for name, _ in pairs):
+        if any(name == "x-echo" for name, _ in pairs) and text:
             raw = json.loads(text)
             seen = Seen(
                 raw["method"], raw["target"], [(k, v) for k, v in raw["headers"]], raw["body"]
@@ -177,10 +177,11 @@ def envoy(
     *,
     workers: int = 1,
     clusters: Sequence[Cluster] = (),
+    trusted: bool = False,
 ) -> Iterator[Peer]:
     """Run Envoy with one route per host; ``clusters`` are more clusters for Lua calls.
 
-    Requests are taken as from an untrusted peer, paths are normalised as the listener does.
+    A ``trusted`` peer's X-Forwarded-Proto stays. Paths are normalised as the listener does.
     """
     port = free_port()
     arranged = {host: pipeline.arrange(steps) for host, steps in routes.items()}
@@ -220,9 +221,11 @@ def envoy(
         merge_slashes=True,
         path_with_escaped_slashes_action=hcm.HttpConnectionManager.KEEP_UNCHANGED,
     )
+    manager.upgrade_configs.add(upgrade_type="websocket")
     manager.max_request_headers_kb.value = 1024
     manager.normalize_path.value = True
     manager.use_remote_address.value = True
+    manager.xff_num_trusted_hops = 1 if trusted else 0
     manager.generate_request_id.value = False
     manager.http_protocol_options.allow_custom_methods = True
     bootstrap = Bootstrap()

@@ -87,8 +87,11 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
     chains: dict[str, dict[str, Chain]] = {}
     index, lua_used = 0, False
     may_stop = cleaned = False
+    last_path = max((n for n, s in enumerate(steps) if isinstance(s, Lua) and s.paths), default=-1)
+    done = 0
     for kind, group in groupby(steps, type):
         members = list(group)
+        first, done = done, done + len(members)
         if lua_used:
             index, lua_used = index + 1, False
         if index >= PAIRS:
@@ -104,9 +107,12 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
         run = [s for s in members if isinstance(s, Lua)]
         may_stop = may_stop or any(s.rejects for s in run)
         delays = any(s.delays for s in run)
-        per_filter[_lua(index)] = _steps_config(
-            _lua(index), run, always=not may_stop, clean=delays and not cleaned
-        )
+        flags = {
+            "always": not may_stop,
+            "clean": delays and not cleaned,
+            "tidy": first <= last_path < done,
+        }
+        per_filter[_lua(index)] = _steps_config(_lua(index), run, flags)
         cleaned = cleaned or delays
     if cleaned:
         per_filter[_FAULT] = _DELAY
@@ -154,16 +160,16 @@ def _chain(steps: Sequence[Native]) -> tuple[str, Chain]:
     return digest.hexdigest(), chain
 
 
-def _steps_config(slot: str, steps: Sequence[Lua], *, always: bool, clean: bool) -> Any:
+def _steps_config(slot: str, steps: Sequence[Lua], flags: Mapping[str, bool]) -> Any:
     entries = [
         {"f": step.function, "p": msgspec.to_builtins(dict(step.params)), "r": step.rejects}
         for step in steps
     ]
-    context: dict[str, object] = {"slot": slot, "steps": entries}
-    if always:
-        context["always"] = True
-    if clean:
-        context["clean"] = True
+    context = {
+        "slot": slot,
+        "steps": entries,
+        **{name: True for name, on in flags.items() if on},
+    }
     digest = hashlib.blake2b(msgspec.json.encode(context, order="sorted"), digest_size=12)
     context["id"] = digest.hexdigest()
     name = _SCRIPT if any(step.responds for step in steps) else _REQUEST_SCRIPT

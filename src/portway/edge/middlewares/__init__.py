@@ -17,4 +17,17 @@ from portway.edge.middlewares.replace_path_regex import ReplacePathRegex
 from portway.edge.middlewares.strip_prefix import StripPrefix
 from portway.edge.middlewares.strip_prefix_regex import StripPrefixRegex
 
-__all__ = ['AddPrefix', 'BasicAuth', 'Chain', 'Headers', 'IPAllowList', 'RateLimit', 'RedirectRegex', 'RedirectScheme', 'ReplacePath', 'ReplacePathRegex', 'StripPrefix', 'StripPrefixRegex']
+__all__ = [
+    "AddPrefix",
+    "BasicAuth",
+    "Chain",
+    "Headers",
+    "IPAllowList",
+    "RateLimit",
+    "RedirectRegex",
+    "RedirectScheme",
+    "ReplacePath",
+    "ReplacePathRegex",
+    "StripPrefix",
+    "StripPrefixRegex",
+]

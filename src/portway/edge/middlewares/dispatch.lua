@@ -12,7 +12,7 @@ local function decode(context)
   end
   list.slot, list.responds = context:get("slot"), responds
   list.notes = responds and not context:get("always")
-  list.clean = context:get("clean")
+  list.clean, list.tidy = context:get("clean"), context:get("tidy")
   return list
 end
 
@@ -48,6 +48,11 @@ local function on_request(h)
       end
       if entry.request(h, entry.p) then return end
     end
+  end
+  if list.tidy then
+    local headers = h:headers()
+    local uri = request_uri(headers)
+    if uri ~= headers:get(":path") then headers:replace(":path", uri) end
   end
   if list.notes and noted < #list then note(h, list, #list) end
 end

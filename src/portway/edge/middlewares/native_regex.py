@@ -58,6 +58,7 @@ def _show(subject: str) -> Native:
         append=HeaderValueOption(
             header=HeaderValue(key=SUBJECT_HEADER, value=subject),
             append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+            keep_empty_value=True,
         )
     )
     filter_ = HeaderMutation(mutations=Mutations(request_mutations=[change]))
@@ -78,7 +79,7 @@ def _match(rules: Sequence[tuple[str, str, str]]) -> Native:
                     metadata_namespace=NAMESPACE,
                     key=key,
                     regex_value_rewrite=RegexMatchAndSubstitute(
-                        pattern=RegexMatcher(regex=pattern), substitution=substitution
+                        pattern=RegexMatcher(regex=pattern or "(?:)"), substitution=substitution
                     ),
                 ),
                 remove=number == len(rules),

@@ -16,6 +16,7 @@ local function delay(h, milliseconds)
   h:headers():replace(DELAY_HEADER, format("%d", math.ceil(milliseconds)))
 end
 
+-- A path that a step has emptied stays empty until the last step that deals in paths.
 local function split_path(headers)
   local whole = headers:get(":path") or "/"
   local at = find(whole, "?", 1, true)
@@ -37,6 +38,7 @@ local function unescape(text)
 end
 
 local function escape_path(text)
+  if not find(text, "[^%w%-_.~$&+,/:;=@]") then return text end
   return (gsub(text, "[^%w%-_.~$&+,/:;=@]", function(c) return format("%%%02X", byte(c)) end))
 end
 
@@ -49,7 +51,6 @@ local function path_forms(raw)
 end
 
 local function request_path(path, raw)
-  if path == "" then return "/" end
   if raw and not find(raw, "[^%w%-_.~$&+,/:;=@!'()*%[%]%%]") and unescape(raw) == path then
     return raw
   end
@@ -70,10 +71,22 @@ local function encoded_length(raw, decoded)
   return at - 1
 end
 
+local function unclean(path)
+  return find(path, "//", 1, true) or find("/" .. path .. "/", "/%.%.?/")
+end
+
+local function request_uri(headers)
+  local whole = headers:get(":path") or "/"
+  if whole == "" or byte(whole) == 63 then return "/" .. whole end
+  return whole
+end
+
 local function regex_result(h, key)
   local results = h:streamInfo():dynamicMetadata():get(REGEX_NAMESPACE)
   local found = results and results[key]
   if not found then
+    local path = split_path(h:headers())
+    if path == "" then return "", false end
     if #(h:headers():get(":path") or "") > 2048 then
       reply(h, 414, TEXT, "URI Too Long\n")
     end
@@ -83,9 +96,19 @@ local function regex_result(h, key)
   return text, marks > 0
 end
 
--- A URL as Go parses and prints it; nil and the reason when it is malformed.
+local function printed_host(authority)
+  local user, host = match(authority, "^(.*@)(.*)$")
+  if not user then user, host = "", authority end
+  if find(host, "[^%w%-_.~!$&'()*+,;=:%[%]<>\"\128-\255]") then return nil end
+  local port = match(host, "^%[.*%](.*)$") or match(host, ":[^:]*$") or ""
+  if byte(host) == 91 and not find(host, "]", 1, true) then return nil end
+  if not find(port, "^:?%d*$") then return nil end
+  return user .. gsub(host, "[\128-\255]", function(c) return format("%%%02X", byte(c)) end)
+end
+
+-- A URL as Go parses and prints it; nil when it is malformed.
 local function printed_url(text)
-  if find(text, "[%z\1-\31\127]") then return nil, "net/url: invalid control character in URL" end
+  if find(text, "[%z\1-\31\127]") then return nil end
   local url, fragment = match(text, "^([^#]*)#?(.*)$")
   local before, query = match(url, "^([^?]*)(.*)$")
   local scheme, rest = match(before, "^(%a[%w+.-]*):(.*)$")
@@ -94,6 +117,11 @@ local function printed_url(text)
   if not authority then
     if scheme ~= "" and byte(rest) ~= 47 then return scheme .. rest .. query end
     authority, path = "", rest
+    if scheme == "" and find(path, "^[^/]*:") then return nil end
+  else
+    authority = printed_host(sub(authority, 3))
+    if not authority then return nil end
+    authority = "//" .. authority
   end
   local decoded, bad = unescape(path)
   if decoded then
@@ -107,7 +135,7 @@ local function printed_url(text)
       end
     end
   end
-  if bad then return nil, 'invalid URL escape "' .. bad .. '"' end
+  if bad then return nil end
   return scheme .. authority .. path .. query .. fragment
 end
 
@@ -117,13 +145,9 @@ local REDIRECTS = {
 }
 
 local function redirect(h, url, permanent)
-  local location, problem = printed_url(url)
-  if not location then
-    return reply(h, 500, TEXT, format('parse "%s": %s\n', url, problem))
-  end
+  local location = printed_url(url)
+  if not location then return reply(h, 502, nil, "Bad Gateway") end
   local get = h:headers():get(":method") == "GET"
   local status = permanent and (get and 301 or 308) or (get and 302 or 307)
-  return reply(h, status, {
-    location = location, ["content-type"] = "text/plain; charset=utf-8",
-  }, REDIRECTS[status])
+  return reply(h, status, {location = location}, REDIRECTS[status])
 end

@@ -27,7 +27,10 @@ taken from ``h`` is dead after ``httpCall``; take it again. What the prelude off
 ``delay(h, milliseconds)``
     Hold the request back before it goes upstream (the step must be marked ``delays``).
 ``split_path(headers)``
-    The ``:path`` as path and query, the query with its ``?`` or empty.
+    The ``:path`` as path and query, the query with its ``?`` or empty. A step marked
+    ``paths`` may have left the path empty, as Go does; what goes upstream is ``/``.
+``request_uri(headers)``
+    The ``:path`` as a client would have to send it.
 ``unescape(text)``, ``escape_path(text)``
     Percent-decoding (nil and the malformed part when it is malformed) and encoding of a path.
 ``path_forms(raw)``
@@ -35,6 +38,8 @@ taken from ``h`` is dead after ``httpCall``; take it again. What the prelude off
     default encoding of the decoded one (else nil).
 ``request_path(path, raw)``
     The reverse: the path to send.
+``unclean(path)``
+    Whether the path has empty, ``.`` or ``..`` segments.
 ``slashed(path)``, ``encoded_length(raw, decoded)``
     A path with its leading slash (an empty one stays empty); how many bytes of a raw path
     make up that many bytes of the decoded one.

@@ -39,7 +39,7 @@ step.redirectRegex = { request = function(h, p)
   local new, changed = regex_result(h, p.key)
   if not changed then return end
   local headers = h:headers()
-  local old = p.base .. (headers:get(":authority") or "") .. (headers:get(":path") or "/")
+  local old = p.base .. (headers:get(":authority") or "") .. request_uri(headers)
   if new ~= old then return redirect(h, new, p.permanent) end
 end }
 """

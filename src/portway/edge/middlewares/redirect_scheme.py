@@ -35,20 +35,19 @@ def _steps(options: RedirectScheme, place: Place) -> Sequence[Step]:
 
 
 _LUA = """
-local http_scheme = { ws = "http", wss = "https" }
+local http_scheme = { http = "http", ws = "http", https = "https", wss = "https" }
 
 step.redirectScheme = { request = function(h, p)
   local headers = h:headers()
   local authority = headers:get(":authority") or ""
-  local host, port = string.match(authority, "^(.*)(:[^:%]]*)$")
+  local host, port = string.match(authority, "^(.*)(:%d+)$")
   if not host then host, port = authority, "" end
-  local scheme = headers:get("x-forwarded-proto") or ""
-  scheme = scheme == "" and p.current or http_scheme[string.lower(scheme)] or scheme
+  local scheme = http_scheme[lower(headers:get("x-forwarded-proto") or "")] or p.current
   if (scheme == "http" and port == ":80") or (scheme == "https" and port == ":443") then
     port = ""
   end
   if scheme == p.scheme and port == p.port then return end
-  local path = headers:get(":path") or "/"
+  local path = request_uri(headers)
   return redirect(h, p.scheme .. "://" .. host .. p.port .. path, p.permanent)
 end }
 """

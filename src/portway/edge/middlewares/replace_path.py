@@ -19,7 +19,7 @@ def _problems(options: ReplacePath) -> Sequence[str]:
 
 
 def _steps(options: ReplacePath, place: Place) -> Sequence[Step]:
-    return (Lua("replacePath", {"path": options.path}, rejects=True, responds=False),)
+    return (Lua("replacePath", {"path": options.path}, rejects=True, responds=False, paths=True),)
 
 
 _LUA = """
@@ -27,7 +27,7 @@ step.replacePath = { request = function(h, p)
   local headers = h:headers()
   local whole, query = split_path(headers)
   local path, raw = path_forms(whole)
-  headers:add("x-replaced-path", raw or (whole .. query))
+  headers:add("x-replaced-path", raw or escape_path(path))
   local decoded, problem = unescape(p.path)
   if not decoded then return reply(h, 500, TEXT, 'invalid URL escape "' .. problem .. '"\\n') end
   headers:replace(":path", request_path(decoded, p.path) .. query)

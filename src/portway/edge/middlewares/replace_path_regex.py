@@ -28,7 +28,7 @@ def _problems(options: ReplacePathRegex) -> Sequence[str]:
 def _steps(options: ReplacePathRegex, place: Place) -> Sequence[Step]:
     pattern, template = options.regex.strip(), options.replacement.strip()
     read, key = native_regex.replaced("%PATH(NQ:PATH)%", pattern, template)
-    return (*read, Lua("replacePathRegex", {"key": key}, rejects=True, responds=False))
+    return (*read, Lua("replacePathRegex", {"key": key}, rejects=True, responds=False, paths=True))
 
 
 _LUA = """
@@ -40,7 +40,9 @@ step.replacePathRegex = { request = function(h, p)
   headers:add("x-replaced-path", whole)
   local decoded, problem = unescape(new)
   if not decoded then return reply(h, 500, TEXT, 'invalid URL escape "' .. problem .. '"\\n') end
-  headers:replace(":path", request_path(decoded, new) .. query)
+  new = request_path(decoded, new)
+  if unclean(new) then return reply(h, 400, TEXT, "Bad Request\\n") end
+  headers:replace(":path", new .. query)
 end }
 """
 

@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any as AnyMessage
 
 
-class Native(NamedTuple):
-    """An Envoy HTTP filter: ``name`` must be unique in its chain, ``config`` is packed."""
-
-    name: str
-    config: AnyMessage
-
-
 class Lua(NamedTuple):
     """One step of the shared script: ``function`` registered by the module's Lua text,
     ``params`` plain JSON values handed to it (strings, numbers, booleans, lists, maps).
@@ -28,7 +21,8 @@ class Lua(NamedTuple):
     ``rejects`` is true when the step can answer the request itself; steps after it only
     see responses to requests that passed it. ``responds`` is false when the function has no
     response part, which spares the response a pass through Lua. ``delays`` is true when the
-    step may hold the request back (``delay`` of the prelude).
+    step may hold the request back (``delay`` of the prelude), ``paths`` when it may leave
+    the request's path empty.
     """
 
     function: str
@@ -36,6 +30,20 @@ class Lua(NamedTuple):
     rejects: bool = False
     responds: bool = True
     delays: bool = False
+    paths: bool = False
+
+
+class Native(NamedTuple):
+    """An Envoy HTTP filter: ``name`` must be unique in its chain, ``config`` is packed.
+
+    Envoy runs the response side of a native filter even for an answer that an earlier step
+    gave. A step that must not touch those has ``gated``, the same in Lua: it is taken where an
+    earlier step may answer.
+    """
+
+    name: str
+    config: AnyMessage
+    gated: Lua | None = None
 
 
 Step = Native | Lua
@@ -48,6 +56,7 @@ class Place(NamedTuple):
     router: str  # name@provider
     entry_point: str
     tls: bool  # the connection is TLS on this entry point
+    appends_peer: bool = True  # the entry point appends the peer to X-Forwarded-For
 
 
 class Kind(NamedTuple):

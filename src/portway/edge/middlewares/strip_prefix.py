@@ -11,7 +11,8 @@ from portway.edge.middlewares.step import Kind, Lua, Place, Step
 class StripPrefix(Options, frozen=True):
     """The first of ``prefixes`` that the decoded path starts with is removed (as a string, not
     by segments) and added to ``X-Forwarded-Prefix``. ``force_slash`` (deprecated) keeps one
-    slash where the prefix was the whole path or ended in one."""
+    slash where the prefix was the whole path or ended in one. A result with empty or dot
+    segments answers 400."""
 
     prefixes: list[str] = []
     force_slash: bool = False
@@ -23,11 +24,10 @@ def _problems(options: StripPrefix) -> Sequence[str]:
 
 def _steps(options: StripPrefix, place: Place) -> Sequence[Step]:
     params = {
-        "prefixes": options.prefixes,
-        "named": [prefix.strip() for prefix in options.prefixes],
+        "prefixes": [prefix.strip() for prefix in options.prefixes],
         "slash": options.force_slash,
     }
-    return (Lua("stripPrefix", params, rejects=True, responds=False),)
+    return (Lua("stripPrefix", params, rejects=True, responds=False, paths=True),)
 
 
 _LUA = """
@@ -47,8 +47,10 @@ step.stripPrefix = { request = function(h, p)
         path = slashed(path)
         if raw then raw = slashed(raw) end
       end
-      headers:add("x-forwarded-prefix", p.named[i])
-      headers:replace(":path", request_path(path, raw) .. query)
+      path = request_path(path, raw)
+      if unclean(path) then return reply(h, 400, TEXT, "Bad Request\\n") end
+      headers:add("x-forwarded-prefix", prefix)
+      headers:replace(":path", path .. query)
       return
     end
   end

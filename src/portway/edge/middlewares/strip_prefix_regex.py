@@ -11,7 +11,8 @@ from portway.edge.middlewares.step import Kind, Lua, Place, Step
 
 class StripPrefixRegex(Options, frozen=True):
     """The first of ``regex`` (Go syntax) whose first match in the decoded path is also how the
-    path starts: the match is removed and added to ``X-Forwarded-Prefix``."""
+    path starts: the match is removed and added to ``X-Forwarded-Prefix``. A result with empty
+    or dot segments answers 400."""
 
     regex: list[str] = []
 
@@ -28,7 +29,7 @@ def _steps(options: StripPrefixRegex, place: Place) -> Sequence[Step]:
     return (
         Lua("showPath", {}, responds=False),
         find,
-        Lua("stripPrefixRegex", {"keys": keys}, rejects=True, responds=False),
+        Lua("stripPrefixRegex", {"keys": keys}, rejects=True, responds=False, paths=True),
     )
 
 
@@ -47,8 +48,10 @@ step.stripPrefixRegex = { request = function(h, p)
     if prefix ~= "" and sub(path, 1, #prefix) == prefix then
       path = slashed(sub(path, #prefix + 1))
       if raw then raw = slashed(sub(raw, encoded_length(raw, #prefix) + 1)) end
+      path = request_path(path, raw)
+      if unclean(path) then return reply(h, 400, TEXT, "Bad Request\\n") end
       headers:add("x-forwarded-prefix", prefix)
-      headers:replace(":path", request_path(path, raw) .. query)
+      headers:replace(":path", path .. query)
       return
     end
   end
