@@ -68,10 +68,9 @@ def _toml(text: str, source: str) -> Table:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error), re.DOTALL)
-        message, line = (found[1], int(found[2])) if found else (str(error), None)
-        if line is None and "end of document" in str(error):
-            line = text.count("\n") + 1
+        message, _, place = str(error).rpartition(" (at ")
+        found = re.match(r"line (\d+)", place)
+        line = int(found[1]) if found else text.rstrip().count("\n") + 1
         raise _error(source, line, f"not valid TOML: {message}") from None
     except (ValueError, RecursionError) as error:
         raise _error(source, None, f"not valid TOML: {error}") from None
