@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from portway.config.options import Duration
 from portway.edge.dynamic import Middleware
 from portway.edge.middlewares import registry
 from portway.edge.middlewares.step import Place, Step
@@ -33,12 +34,16 @@ def steps(site: Site, *, tls: bool = False) -> list[Step]:
     """The steps of a site's middlewares; AssertionError when one is not valid."""
     found: list[Step] = []
     for number, definition in enumerate(site):
-        middleware = msgspec.convert(definition, Middleware, strict=False)
+        middleware = msgspec.convert(definition, Middleware, strict=False, dec_hook=_option)
         _, problems = registry.check(middleware)
         assert not problems, problems
         place = Place(f"m{number}@file", "r@file", "web", tls)
         found += registry.steps(middleware, place)
     return found
+
+
+def _option(kind: type, value: Any) -> Any:
+    return Duration.parse(value) if kind is Duration else kind(value)
 
 
 @contextlib.contextmanager

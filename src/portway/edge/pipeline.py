@@ -83,6 +83,7 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
 
     Raises :class:`TooManySteps` when they need more than :data:`PAIRS` pairs.
     """
+    steps = _gated(steps)
     per_filter: dict[str, Any] = {}
     chains: dict[str, dict[str, Chain]] = {}
     index, lua_used = 0, False
@@ -126,6 +127,17 @@ def chain_resources(chains: Mapping[str, Mapping[str, Chain]]) -> list[Resource]
         Resource.of(FILTER, slot, composite_extension(slot, chains.get(slot, {})))
         for slot in map(_native, range(PAIRS))
     ]
+
+
+def _gated(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps with the Lua form of native ones that must not touch an earlier answer."""
+    found: list[Step] = []
+    may_answer = False
+    for step in steps:
+        gated = step.gated if isinstance(step, Native) and may_answer else None
+        found.append(gated or step)
+        may_answer = may_answer or (isinstance(step, Lua) and step.rejects)
+    return found
 
 
 def _native(index: int) -> str:
