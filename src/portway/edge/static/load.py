@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from portway.config import Flat, ParseError, Problem, Table, decode, grow, nearest, parse
+from portway.config import Flat, ParseError, Problem, Table, decode, grow, nearest, parse, place
 from portway.config.decode import field_types
 from portway.edge.static.check import LEVELS, check, refused, removed
 from portway.edge.static.flags import ENVIRONMENT, FLAGS, read_environment, read_flags
@@ -154,6 +154,8 @@ def _from_tree(tree: Table, source: str, gone: Sequence[Problem]) -> Loaded:
         )
         log = msgspec.structs.replace(static.log, level="ERROR")
         static = msgspec.structs.replace(static, log=log)
+    if static.api and static.api.dashboard and place(tree, ("api", "dashboard")) is not None:
+        notices.append("api.dashboard has no effect yet: the API is served without a dashboard")
     if static.core.default_rule_syntax == "v2":
         notices.append("core.defaultRuleSyntax v2 has no effect: rules are read as v3")
     return Loaded(static, source, tuple(problems), tuple(notices))
