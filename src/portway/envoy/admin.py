@@ -78,7 +78,11 @@ class Admin:
 
     async def active(self) -> Active:
         """Requests and connections that clients have open."""
-        numbers = await self.stats(_ACTIVE)
+        numbers = {
+            name: value
+            for name, value in (await self.stats(_ACTIVE)).items()
+            if not name.startswith("http.admin.")
+        }
         return Active(
             sum(value for name, value in numbers.items() if name.endswith("rq_active")),
             sum(value for name, value in numbers.items() if name.endswith("cx_active")),
