@@ -7,15 +7,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from ..integration.fake_docker import FakeContainer, FakeDocker
+
 from .case import Case, Facts, Setup
 from .facts import gather
-from .proxy import Proxy
+from .grpc_upstream import Echo
+from .proxy import Proxy, fill
 from .upstream import Upstreams
 from .wire import exchange
 
@@ -41,6 +44,16 @@ class Pair(NamedTuple):
         if case.times > 1:
             facts["statuses"] = statuses
         return facts
+
+
+async def serve_containers(
+    containers: Sequence[Mapping[str, Any]], marks: Mapping[str, str]
+) -> None:
+    """Run a Docker daemon that lists ``containers`` until its event loop stops."""
+    daemon = FakeDocker(Path(marks["docker"]))
+    for options in containers:
+        daemon.add(FakeContainer(**fill(options, marks)))
+    await daemon.start()
 
 
 def reference_command() -> list[str]:
@@ -82,8 +95,16 @@ def upstreams(certificate: Path) -> Iterator[Upstreams]:
 
 
 @pytest.fixture(scope="session")
+def echo(upstreams: Upstreams) -> Iterator[Echo]:
+    """The gRPC server behind both proxies."""
+    server = Echo(upstreams.ports["grpc"])
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def pair_of(
-    upstreams: Upstreams, certificate: Path, tmp_path_factory: pytest.TempPathFactory
+    upstreams: Upstreams, echo: Echo, certificate: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Setup], Pair]]:
     """Start the pair of a setup when its first case asks for it; stop all at the end."""
     running: dict[str, Pair | Exception] = {}
@@ -93,6 +114,9 @@ def pair_of(
         directory = tmp_path_factory.mktemp(setup.name)
         marks = {f"port:{name}": str(port) for name, port in upstreams.ports.items()}
         marks["certificate"] = str(certificate)
+        marks["docker"] = str(directory / "docker.sock")
+        if setup.containers:
+            upstreams.call(serve_containers(setup.containers, marks))
         both: list[Proxy] = []
         for name, command in (("traefik", reference_command()), ("portway", subject_command())):
             both.append(Proxy(command, setup, directory / name, marks))

@@ -17,7 +17,6 @@ import yaml
 from . import wire
 from .case import Setup
 
-READY_HOST = "ready.internal"
 _READY = """
 http:
   routers:
@@ -25,7 +24,7 @@ http:
   services:
     ready: {loadBalancer: {servers: [{url: "http://127.0.0.1:<port:a>"}]}}
 """
-PATIENCE = 90.0
+PATIENCE = 60.0
 """Seconds a proxy may take until it serves; only a broken one takes as long."""
 
 
@@ -41,7 +40,7 @@ class Proxy:
     ):
         """Start ``command``; ``marks`` are the ``<name>`` placeholders of the configuration."""
         self.name = directory.name
-        self._directory = directory
+        self._ready = ["ready.internal", *(["ready.docker"] if setup.containers else [])]
         self.ports = {name: _free_port() for name in setup.static["entryPoints"]}
         dynamic = directory / "dynamic"
         dynamic.mkdir(parents=True)
@@ -51,12 +50,12 @@ class Proxy:
             "first": next(iter(self.ports)),
             "dir": str(directory),
         }
-        (dynamic / "ready.yml").write_text(_fill(_READY, marks))
+        (dynamic / "ready.yml").write_text(fill(_READY, marks))
         for name, content in setup.dynamic.items():
-            (dynamic / name).write_text(_fill(yaml.safe_dump(content, sort_keys=False), marks))
+            (dynamic / name).write_text(yaml.safe_dump(fill(content, marks), sort_keys=False))
         for name, text in setup.files.items():
             (directory / name).write_text(text)
-        static = yaml.safe_load(_fill(yaml.safe_dump(setup.static, sort_keys=False), marks))
+        static = fill(setup.static, marks)
         arguments, environment = _static(setup.form, static, directory)
         self._log = directory / "log"
         with self._log.open("wb") as log:
@@ -75,17 +74,18 @@ class Proxy:
             raise
 
     def _wait(self) -> None:
-        request = wire.compose("GET", "/", [("Host", READY_HOST)])
         port = next(iter(self.ports.values()))
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        waiting = [wire.compose("GET", "/", [("Host", host)]) for host in self._ready]
+        while waiting:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended while starting:\n{self.log()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} does not serve {waiting}:\n{self.log()}")
             with contextlib.suppress(OSError):
-                if wire.exchange(port, request).status == 200:
-                    return
+                while waiting and wire.exchange(port, waiting[-1]).status == 200:
+                    waiting.pop()
             time.sleep(0.05)
-        raise RuntimeError(f"{self.name} does not serve:\n{self.log()}")
 
     def log(self) -> str:
         """Return the end of what the process wrote."""
@@ -108,10 +108,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _fill(text: str, marks: Mapping[str, str]) -> str:
-    for mark, value in marks.items():
-        text = text.replace(f"<{mark}>", value)
-    return text
+def fill(value: Any, marks: Mapping[str, str]) -> Any:
+    """Put the values of ``<name>`` placeholders into every string of a structure."""
+    if isinstance(value, Mapping):
+        return {key: fill(inner, marks) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [fill(inner, marks) for inner in value]
+    if isinstance(value, str):
+        for mark, text in marks.items():
+            value = value.replace(f"<{mark}>", text)
+    return value
 
 
 def _static(

@@ -6,9 +6,7 @@ import json
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent import futures
-from typing import Any
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -16,8 +14,9 @@ import pytest
 from . import wire
 from .case import Setup, load
 from .conftest import Pair
+from .grpc_upstream import Echo
 from .proxy import Proxy
-from .upstream import Seen, Upstreams
+from .upstream import Seen
 
 SETUPS, _ = load()
 PROXIES = ("traefik", "portway")
@@ -144,59 +143,13 @@ def test_shares_of_servers(pair: Pair, proxy: Proxy, host: str, shares: dict[str
         assert abs(counts[server] / 120 - share) < 0.1, counts
 
 
-# gRPC, without generated code: messages are plain bytes.
-
-
-class _Echo(grpc.GenericRpcHandler):
-    def __init__(self) -> None:
-        self.metadata: dict[str, str] = {}
-
-    def service(self, details: Any) -> Any:
-        self.metadata = {key: value for key, value in details.invocation_metadata}
-        return {
-            "/test.Echo/Unary": grpc.unary_unary_rpc_method_handler(self.unary),
-            "/test.Echo/Refuse": grpc.unary_unary_rpc_method_handler(self.refuse),
-            "/test.Echo/Count": grpc.unary_stream_rpc_method_handler(self.count),
-            "/test.Echo/Chat": grpc.stream_stream_rpc_method_handler(self.chat),
-        }.get(details.method)
-
-    def unary(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.set_trailing_metadata((("x-trailer", "end"),))
-        return request[::-1]
-
-    def refuse(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today: é")
-        return b""
-
-    def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield from (str(number).encode() for number in range(int(request)))
-
-    def chat(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        for request in requests:
-            yield request.upper()
-
-
-@pytest.fixture
-def echo(upstreams: Upstreams) -> Iterator[_Echo]:
-    handler = _Echo()
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((handler,))
-    assert server.add_insecure_port(f"127.0.0.1:{upstreams.ports['grpc']}")
-    server.start()
-    yield handler
-    server.stop(0).wait()
-
-
-def test_grpc(echo: _Echo, pair: Pair, proxy: Proxy) -> None:
+def test_grpc(echo: Echo, pair: Pair, proxy: Proxy) -> None:
     """Unary, failing, streaming and two-way calls, with metadata and trailers."""
     with grpc.insecure_channel(
         f"127.0.0.1:{proxy.ports['web']}", options=[("grpc.enable_retries", 0)]
     ) as channel:
         unary = channel.unary_unary("/test.Echo/Unary")
-        # The server has only just started: wait until the proxy has found it.
-        answer, call = unary.with_call(
-            b"abc", metadata=(("x-mine", "1"),), timeout=60, wait_for_ready=True
-        )
+        answer, call = unary.with_call(b"abc", metadata=(("x-mine", "1"),), timeout=60)
         assert answer == b"cba"
         assert ("x-trailer", "end") in call.trailing_metadata()
         assert echo.metadata["x-mine"] == "1"

@@ -52,9 +52,11 @@ class Upstreams:
         listeners = sorted((_listener() for _ in [*names, tls]), key=lambda s: s.getsockname()[1])
         for name, listener in zip([*names, tls], listeners, strict=True):
             self.ports[name] = listener.getsockname()[1]
-            self._call(self._listen(name, listener, context if name == tls else None))
+            self.call(self._listen(name, listener, context if name == tls else None))
 
-    def _call(self, work: Awaitable[None]) -> None:
+    def call(self, work: Awaitable[None]) -> None:
+        """Run ``work`` on the loop of the servers."""
+
         async def run() -> None:
             await work
 
@@ -131,7 +133,7 @@ class Upstreams:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        self._call(stop())
+        self.call(stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
