@@ -94,7 +94,7 @@ class Admin:
         return (await self.stats(f"^{re.escape(name)}$")).get(name, 0)
 
     async def health(self) -> dict[tuple[str, str], bool]:
-        """(cluster, "ip:port") → whether Envoy would send requests there."""
+        """(cluster, "ip:port" or host name) → whether Envoy would send requests there."""
         return parse_health(json.loads(await self._get("/clusters", {"format": "json"})))
 
     async def drain_listeners(self, *, graceful: bool = False, skip_exit: bool = False) -> None:
@@ -145,14 +145,21 @@ def parse_stats(text: str) -> dict[str, int]:
 
 def parse_health(answer: Any) -> dict[tuple[str, str], bool]:
     """Read ``/clusters?format=json``: a host is healthy when its EDS status says so and
-    neither active checks, outlier detection nor a pending removal speak against it."""
-    found = {}
+    neither active checks, outlier detection nor a pending removal speak against it.
+
+    Hosts are found under their address and, if they have one, their host name; several
+    addresses of one name are healthy when one of them is."""
+    found: dict[tuple[str, str], bool] = {}
     for cluster in answer.get("cluster_statuses", ()):
         for host in cluster.get("host_statuses", ()):
             where = host.get("address", {}).get("socket_address")
             if where is not None:
                 address = _host_port(where["address"], where.get("port_value", 0))
-                found[cluster["name"], address] = _healthy(host.get("health_status", {}))
+                healthy = _healthy(host.get("health_status", {}))
+                found[cluster["name"], address] = healthy
+                if name := host.get("hostname"):
+                    named = (cluster["name"], name)
+                    found[named] = healthy or (name != address and found.get(named, False))
     return found
 
 

@@ -8,6 +8,7 @@ from portway.edge.dynamic import ServersTransport, Service
 from portway.edge.runtime import ServiceInfo, TransportInfo
 from portway.edge.services import load_balancer, transport
 from portway.edge.services.load_balancer import Compiled, RouteNeeds
+from portway.edge.services.transport import from_static as default_transport
 from portway.edge.services.transport import problems as transport_problems
 from portway.edge.services.transport import warnings as transport_warnings
 
@@ -17,6 +18,7 @@ __all__ = [
     "Compiled",
     "RouteNeeds",
     "compile_service",
+    "default_transport",
     "kind",
     "problems",
     "route_needs",

@@ -32,6 +32,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from portway.config.options import Unsupported
 from portway.edge.dynamic import Certificate, ForwardingTimeouts, ServersTransport
 from portway.edge.services.target import Target, is_address
+from portway.edge.static import options as static
 from portway.envoy.messages import pack
 
 Protocol = Literal["http1", "http2", "auto"]
@@ -77,6 +78,26 @@ _TLS13_CIPHERS = frozenset(
 )
 
 DEFAULT = ServersTransport()
+"""Traefik's transport of services that name none, when nothing is configured."""
+
+_GO_DIAL_TIMEOUT = 30.0  # Traefik's default; who does not ask for another gets ours
+
+
+def from_static(options: static.ServersTransport) -> ServersTransport:
+    """The transport ``default@internal`` that the static configuration describes."""
+    timeouts = options.forwarding_timeouts
+    own_dial = timeouts.dial_timeout != _GO_DIAL_TIMEOUT
+    return ServersTransport(
+        insecure_skip_verify=options.insecure_skip_verify,
+        root_cas=options.root_cas,
+        max_idle_conns_per_host=options.max_idle_conns_per_host,
+        spiffe=options.spiffe,
+        forwarding_timeouts=ForwardingTimeouts(
+            dial_timeout=timeouts.dial_timeout if own_dial else None,
+            response_header_timeout=timeouts.response_header_timeout,
+            idle_conn_timeout=timeouts.idle_conn_timeout,
+        ),
+    )
 
 
 class Identity(NamedTuple):
