@@ -30,12 +30,6 @@ from portway.rules import RuleError, parse
 MAX_PRIORITY = 2**63 - 1
 MAX_USER_PRIORITY = MAX_PRIORITY - 1000  # what Traefik leaves to users
 
-# The order in which Traefik breaks ties of priority between providers.
-PRECEDENCE = (
-    "internal kubernetesgateway kubernetescrd kubernetes kubernetesingressnginx swarm docker file "
-    "redis knative consul consulcatalog nomad etcd ecs http zookeeper rest"
-).split()
-
 
 class Ref(NamedTuple):
     """An object of some kind by its qualified name."""
@@ -99,7 +93,7 @@ class Aggregator:
     ) -> None:
         self.runtime = Runtime(routers={}, services={}, middlewares={}, transports={}, problems={})
         self._entry_points = {model.name: model for model in entry_points}
-        order = [*PRECEDENCE[:1], *precedence, *(p for p in PRECEDENCE[1:] if p not in precedence)]
+        order = ("internal", *precedence)  # strongest first: it breaks ties of priority
         self._rank = {provider: rank for rank, provider in enumerate(order)}
         self._definitions: dict[Ref, Definition] = {}
         self._references: dict[Ref, tuple[Ref, ...]] = {}
@@ -169,6 +163,11 @@ class Aggregator:
                 return (Ref("serversTransport", qualify(balancer.servers_transport, provider)),)
             case _:
                 return ()
+
+    def routers_to(self, service: str) -> set[str]:
+        """Names of the runtime routers that send requests to a service."""
+        info = self.runtime.services.get(service)
+        return set(info.used_by) if info is not None else set()
 
     def _refusal(self, ref: Ref) -> list[str]:
         reason = self._refused.get(ref)
@@ -384,8 +383,10 @@ class Aggregator:
         def visit(name: str, path: tuple[str, ...]) -> None:
             info = self.runtime.middlewares.get(name)
             if name in path:
-                problems.append(f"could not instantiate middleware {name}: recursion detected in "
-                                + "->".join((*path, name)))
+                problems.append(
+                    f"could not instantiate middleware {name}: recursion detected in "
+                    + "->".join((*path, name))
+                )
             elif info is None:
                 problems.append(f'middleware "{name}" does not exist')
             elif info.errors:
@@ -413,4 +414,3 @@ def _unsupported(router: Router) -> list[str]:
             f"ruleSyntax {router.rule_syntax!r} is not supported; write the rule in v3 syntax"
         )
     return errors
-

@@ -22,7 +22,7 @@ _LEVELS = {
 }
 
 
-class _Target:
+class Target:
     """Where log lines go; :meth:`reopen` follows a rotated file."""
 
     def __init__(self, path: str) -> None:
@@ -43,12 +43,12 @@ class _Target:
         self._file.flush()
 
 
-def configure(options: Log) -> _Target:
+def configure(options: Log) -> Target:
     """Set logging up for this process. Raises OSError when the log file cannot be opened.
 
     Returns the target, whose ``reopen`` belongs to SIGUSR1.
     """
-    target = _Target(options.file_path)
+    target = Target(options.file_path)
     level = _LEVELS.get(options.level.upper(), logging.ERROR)
     colours = not options.no_color and not options.file_path and sys.stdout.isatty()
     render: structlog.typing.Processor = (

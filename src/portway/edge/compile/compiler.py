@@ -90,8 +90,10 @@ class Compiler:
         after = None
         if info is not None and info.status != "disabled" and provider_of(name) != "internal":
             after = services.compile_service(info, self._runtime.transports)
-        if after is not None and after.provisional and (
-            before is None or name in self._provisional
+        if (
+            after is not None
+            and after.provisional
+            and (before is None or name in self._provisional)
         ):
             # Envoy serves a new cluster only after its first probes: start without them.
             self._provisional.add(name)

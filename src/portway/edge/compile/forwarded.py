@@ -17,8 +17,8 @@ from envoy.extensions.filters.http.composite.v3.composite_pb2 import (
     ExecuteFilterAction,
 )
 from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
-    HttpFilter,
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm,
 )
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
@@ -100,7 +100,7 @@ def early_mutation(
     return TypedExtensionConfig(name="forwarded", typed_config=pack(extension))
 
 
-def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> HttpFilter:
+def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFilter:
     """The filter that sets X-Forwarded-Port and the websocket form of X-Forwarded-Proto.
 
     For untrusted peers it runs only when Host names a port or an upgrade is asked for; the
@@ -116,7 +116,7 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> HttpFilter:
     lua = Lua(default_source_code=DataSource(inline_string=script))
     lua.clear_route_cache.value = False
     if trusted:
-        return HttpFilter(name="forwarded", typed_config=pack(lua))
+        return hcm.HttpFilter(name="forwarded", typed_config=pack(lua))
     action = ExecuteFilterAction(
         typed_config=TypedExtensionConfig(name="forwarded", typed_config=pack(lua))
     )
@@ -134,7 +134,7 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> HttpFilter:
         )
     )
     composite = TypedExtensionConfig(name="composite", typed_config=pack(Composite()))
-    return HttpFilter(
+    return hcm.HttpFilter(
         name="forwarded",
         typed_config=pack(ExtensionWithMatcher(extension_config=composite, xds_matcher=matcher)),
     )

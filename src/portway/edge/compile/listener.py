@@ -65,7 +65,7 @@ class ListenerSpec(NamedTuple):
     max_streams: int = 250
     max_requests: int = 0
     max_connection_time: float = 0
-    merge_paths: bool = True  # http.sanitizePath
+    sanitize_path: bool = True
 
 
 def listener(spec: ListenerSpec) -> Resource:
@@ -78,9 +78,7 @@ def listener(spec: ListenerSpec) -> Resource:
             match = FilterChainMatch(direct_source_prefix_ranges=[_cidr(t) for t in spec.trusted])
             chains.append(_chain(spec, trusted=True, match=match))
         chains.append(_chain(spec, trusted=False, match=FilterChainMatch()))
-    address = SocketAddress(
-        address=spec.host, port_value=spec.port, ipv4_compat=spec.dual_stack
-    )
+    address = SocketAddress(address=spec.host, port_value=spec.port, ipv4_compat=spec.dual_stack)
     message = Listener(
         name=spec.name,
         address=Address(socket_address=address),
@@ -136,8 +134,8 @@ def _connection_manager(spec: ListenerSpec, *, trusted: bool) -> hcm.HttpConnect
         xff_num_trusted_hops=1 if trusted else 0,  # a trusted peer's X-Forwarded-Proto stays
         generate_request_id=BoolValue(value=False),
         server_header_transformation=hcm.HttpConnectionManager.PASS_THROUGH,
-        normalize_path=BoolValue(value=spec.merge_paths),
-        merge_slashes=spec.merge_paths,
+        normalize_path=BoolValue(value=spec.sanitize_path),
+        merge_slashes=spec.sanitize_path,
         path_with_escaped_slashes_action=hcm.HttpConnectionManager.KEEP_UNCHANGED,
         max_request_headers_kb=UInt32Value(
             value=min(_MAX_HEADER_KB, max(1, spec.max_header_bytes // 1024))
@@ -199,9 +197,7 @@ def _reply(
     flagged = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=flags))
     mapper = hcm.ResponseMapper(
         filter=AccessLogFilter(
-            and_filter=AndFilter(
-                filters=[flagged, AccessLogFilter(status_code_filter=same_status)]
-            )
+            and_filter=AndFilter(filters=[flagged, AccessLogFilter(status_code_filter=same_status)])
         ),
         status_code=UInt32Value(value=answer),
         body=DataSource(inline_string=body),

@@ -87,9 +87,7 @@ class RouteTable:
             else:
                 self._built.pop(host, None)
         self._stale = set()
-        body = b"".join(
-            (field(_CONFIG_NAME, self.name), *self._built.values(), _IGNORE_PORT)
-        )
+        body = b"".join((field(_CONFIG_NAME, self.name), *self._built.values(), _IGNORE_PORT))
         return Resource.of(ROUTES, self.name, body)
 
     def _touch(self, host: str | None) -> None:

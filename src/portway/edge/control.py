@@ -1,0 +1,272 @@
+"""The control process: providers in, Envoy resources out, and the graceful stop.
+
+Started and restarted by the supervising parent (:mod:`portway.edge.supervise`), which hands it
+the runtime directory. It may die at any time: Envoy keeps serving, and its successor offers
+Envoy exactly what Envoy has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from portway import __version__
+from portway.edge import http, logs
+from portway.edge.aggregate import Aggregator, Dirty, EntryPointModel
+from portway.edge.api import Product, create_app
+from portway.edge.changes import Changes
+from portway.edge.compile.compiler import Compiler
+from portway.edge.compile.entry_point import listener_spec
+from portway.edge.compile.listener import listener
+from portway.edge.dataplane import DataPlane
+from portway.edge.middlewares import basic_auth
+from portway.edge.passwords import Checker, UsersError
+from portway.edge.providers import internal
+from portway.edge.providers.docker import DockerProvider
+from portway.edge.providers.file import FileProvider
+from portway.edge.providers.provider import Provider, Report
+from portway.edge.static import Static, load
+from portway.edge.supervise import (
+    EX_CONFIG,
+    RUNTIME_DIR_VARIABLE,
+    Launch,
+    report_ready,
+    report_valid,
+)
+from portway.envoy.admin import Admin
+from portway.envoy.ads import Ads
+from portway.envoy.bootstrap import sockets
+from portway.envoy.drain import drain
+from portway.envoy.resource import Rejection
+
+log = structlog.get_logger()
+
+FIRST_REPORTS = 15.0  # seconds the providers have for their first reports
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until stopped; returns the exit code. Prints what is wrong with the configuration."""
+    loaded = load(argv, os.environ)
+    if loaded.problems:
+        for problem in loaded.problems:
+            print(f"portway: {problem}", file=sys.stderr)
+        return EX_CONFIG
+    try:
+        target = logs.configure(loaded.static.log)
+    except OSError as error:
+        print(f"portway: log.filePath: {error}", file=sys.stderr)
+        return EX_CONFIG
+    for notice in loaded.notices:
+        log.warning(notice)
+    log.info("configuration loaded", source=loaded.source)
+    return uvloop.run(_run(loaded.static, target))
+
+
+async def _run(static: Static, target: logs.Target) -> int:
+    return await Control(static, Path(os.environ[RUNTIME_DIR_VARIABLE]), target).run()
+
+
+class Control:
+    """Everything the control process runs, wired together."""
+
+    def __init__(self, static: Static, runtime_dir: Path, target: logs.Target) -> None:
+        self._static = static
+        self._sockets = sockets(runtime_dir)
+        self._target = target
+        self._changes = Changes()
+        self._aggregator = Aggregator(models(static), static.providers.precedence)
+        self._compiler = Compiler(self._aggregator, list(static.entry_points))
+        self._admin = Admin(self._sockets.admin)
+        self._ads = Ads(self._rejected, self._settled, warmed=self._admin.warmed)
+        self._plane = DataPlane(
+            self._aggregator, self._compiler, self._ads.update, self._listener_refused
+        )
+        self._checker = Checker()
+        self._user_lists: dict[str, str] = {}  # basicAuth middleware -> id of its user list
+        self._providers = providers(static)
+        self._waiting = {provider.name for provider in self._providers}
+        self._reported = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        """Serve until a signal; returns the exit code."""
+        self._handle_signals()
+        report_valid(self._launch())
+        app = create_app(
+            self._aggregator.runtime,
+            self._static,
+            Product(__version__, datetime.now(UTC)),
+            order=self._aggregator.order,
+            health=self._admin.health,
+        )
+        await self._ads.start(self._sockets.ads)
+        servers = [
+            await http.serve(app, self._sockets.api),
+            await http.serve(http.password_app(self._checker), self._sockets.control),
+        ]
+        self._apply([internal.report(self._static)])
+        tasks = [asyncio.create_task(self._follow_changes())]
+        tasks += (asyncio.create_task(self._provide(provider)) for provider in self._providers)
+        try:
+            await self._open()
+            await self._stop.wait()
+            if self._exit_code == 0:
+                await self._drain()
+        finally:
+            for task in tasks:
+                task.cancel()
+            for server in servers:
+                await server.stop()
+            await self._ads.stop()
+            await self._checker.close()
+            await self._admin.close()
+        return self._exit_code
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._target.reopen)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        for provider in self._providers:
+            if isinstance(provider, FileProvider):
+                provider.reload()
+
+    async def _provide(self, provider: Provider) -> None:
+        try:
+            await provider.run(self._changes.emit)
+        except Exception:
+            log.exception("provider failed; its last good objects stay", provider=provider.name)
+            self._changes.emit(
+                Report(provider.name, problems=["the provider failed; the log says why"])
+            )
+
+    async def _follow_changes(self) -> None:
+        while True:
+            reports = await self._changes.batch()
+            try:
+                self._apply(reports)
+            except Exception:
+                log.exception("a change could not be applied; the last good state stays")
+            self._waiting -= {report.provider for report in reports}
+            if not self._waiting:
+                self._reported.set()
+
+    async def _open(self) -> None:
+        """Push the first state once every provider has reported, or had the time to."""
+        if self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_REPORTS):
+                    await self._reported.wait()
+            for name in sorted(self._waiting):
+                log.error("provider has not reported; starting without it", provider=name)
+        points = self._static.entry_points.items()
+        specs = [listener_spec(name, point, self._static) for name, point in points]
+        self._plane.open([listener(spec) for spec in specs])
+        settled = asyncio.ensure_future(self._ads.settled())
+        await asyncio.wait(
+            [settled, asyncio.ensure_future(self._stop.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if settled.done():
+            report_ready()
+
+    def _grace(self) -> tuple[float, float]:
+        """Seconds to go on accepting requests, and seconds for those in flight to finish."""
+        cycles = [p.transport.life_cycle for p in self._static.entry_points.values()]
+        accept = max((cycle.request_accept_grace_timeout for cycle in cycles), default=0.0)
+        return accept, max((cycle.grace_time_out for cycle in cycles), default=0.0)
+
+    def _launch(self) -> Launch:
+        accept, grace = self._grace()
+        return Launch(
+            drain_seconds=max(1, round(grace)),
+            stop_seconds=accept + grace,
+            log_format=self._static.log.format,
+        )
+
+    def _apply(self, reports: Sequence[Report]) -> None:
+        dirty = self._plane.apply(reports)
+        self._update_user_lists(dirty)
+
+    def _update_user_lists(self, dirty: Dirty) -> None:
+        for name in dirty.middlewares:
+            info = self._aggregator.runtime.middlewares.get(name)
+            old = self._user_lists.pop(name, None)
+            if info is not None and info.type == "basicAuth" and not info.errors:
+                assert info.config.basic_auth is not None
+                users = basic_auth.user_list(name, info.config.basic_auth)
+                with suppress(UsersError):  # shown as an error of the middleware
+                    self._checker.register(users.id, users.users, users.users_file)
+                self._user_lists[name] = users.id
+            if old is not None and old != self._user_lists.get(name):
+                self._checker.forget(old)
+
+    async def _drain(self) -> None:
+        """The graceful stop: /ping says so, new requests are taken for a while, then none."""
+        if self._static.ping is not None:
+            self._compiler.ping_status = self._static.ping.terminating_status_code
+            self._plane.refresh(self._aggregator.routers_to("ping@internal"))
+        accept, grace = self._grace()
+        await drain(self._admin, accept, grace)
+
+    def _settled(self) -> None:
+        self._plane.settled()
+
+    def _rejected(self, rejection: Rejection) -> None:
+        self._plane.rejected(rejection)
+
+    def _listener_refused(self, name: str, reason: str) -> None:
+        address = self._static.entry_points[name].address
+        log.critical(
+            "entry point cannot be opened", entry_point=name, address=address, reason=reason
+        )
+        print(
+            f"portway: entryPoints.{name}.address: cannot listen on {address}: {reason}",
+            file=sys.stderr,
+        )
+        self._exit_code = EX_CONFIG
+        self._stop.set()
+
+
+def models(static: Static) -> list[EntryPointModel]:
+    """What the entry points contribute to their routers."""
+    return [
+        EntryPointModel(
+            name,
+            as_default=point.as_default,
+            middlewares=tuple(point.http.middlewares),
+            has_model=bool(
+                point.http.middlewares
+                or point.http.encoded_characters is not None
+                or point.observability is not None
+            ),
+        )
+        for name, point in static.entry_points.items()
+    ]
+
+
+def providers(static: Static) -> list[Provider]:
+    """The providers the static configuration enables."""
+    found: list[Provider] = []
+    if static.providers.docker is not None:
+        found.append(DockerProvider(static.providers.docker))
+    if static.providers.file is not None:
+        found.append(FileProvider(static.providers.file))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
