@@ -63,16 +63,9 @@ def user_list(middleware: str, options: BasicAuth) -> UserList:
 def _problems(options: BasicAuth) -> Sequence[str]:
     problems = []
     try:
-        hashes = passwords.parse_users(options.users, options.users_file)
+        passwords.parse_users(options.users, options.users_file)
     except passwords.UsersError as error:
         problems.append(str(error))
-    else:
-        if not any(map(passwords.known_hash, hashes.values())):
-            problems.append(
-                f"no user can log in: the hash of {', '.join(sorted(hashes)[:3])} is of no known"
-                " form; use htpasswd -B (bcrypt), -m (apr1) or -s (SHA), and double every $ in"
-                " compose files"
-            )
     if options.header_field and not source.header_name_valid(options.header_field):
         problems.append(
             f"headerField {options.header_field!r} is not a header name, as X-WebAuth-User is"
@@ -80,6 +73,19 @@ def _problems(options: BasicAuth) -> Sequence[str]:
     if not source.header_value_valid(options.realm):
         problems.append(f"realm {options.realm!r} has control characters; write plain text")
     return problems
+
+
+def _notices(options: BasicAuth) -> Sequence[str]:
+    try:
+        hashes = passwords.parse_users(options.users, options.users_file)
+    except passwords.UsersError:  # reported by _problems
+        return ()
+    return [
+        f"user {name!r} can never log in: the hash is of no known form; use htpasswd -B (bcrypt),"
+        " -m (apr1) or -s (SHA), and double every $ in compose files"
+        for name, digest in hashes.items()
+        if not passwords.known_hash(digest)
+    ]
 
 
 def _steps(options: BasicAuth, place: Place) -> Sequence[Step]:
@@ -152,4 +158,4 @@ step.basicAuth = { request = function(h, p)
 end }
 """.replace("MAX_CREDENTIALS", str(passwords.MAX_CREDENTIALS)).replace("CLUSTER", CLUSTER)
 
-KIND = Kind(_problems, _steps, keyed_hash.LUA + _LUA)
+KIND = Kind(_problems, _steps, keyed_hash.LUA + _LUA, notices=_notices)

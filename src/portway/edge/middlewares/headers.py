@@ -98,6 +98,7 @@ _OURS = frozenset(
     )
 )
 _NONCE = "$NONCE"
+_REDIRECT = "use redirections of the entry point, or redirectScheme"
 _ORIGINS = "portway.origin"  # metadata namespace of regex results
 
 Pairs = list[tuple[str, str]]
@@ -135,6 +136,24 @@ def _problems(options: Headers) -> Sequence[str]:
         problem = go_regexp.problem(f"accessControlAllowOriginListRegex[{index}]", pattern)
         problems += [problem] if problem else []
     return problems
+
+
+def _notices(options: Headers) -> Sequence[str]:
+    remedies = {
+        "sslRedirect": (options.ssl_redirect, _REDIRECT),
+        "sslTemporaryRedirect": (options.ssl_temporary_redirect, _REDIRECT),
+        "sslHost": (options.ssl_host, "use redirectRegex"),
+        "sslForceHost": (options.ssl_force_host, "use redirectRegex"),
+        "featurePolicy": (options.feature_policy, "use permissionsPolicy"),
+    }
+    notices = [f"{key} has no effect; {remedy}" for key, (on, remedy) in remedies.items() if on]
+    for key, given in (
+        ("customRequestHeaders", options.custom_request_headers),
+        ("customResponseHeaders", options.custom_response_headers),
+    ):
+        ours = sorted(name for name in given if name.lower() in _OURS)
+        notices += [f"{key}.{name} has no effect: the proxy sets this header" for name in ours]
+    return notices
 
 
 def _value_problem(key: str, value: str) -> list[str]:
@@ -491,4 +510,4 @@ step.headers = {
 }
 """.replace("ORIGINS_NAMESPACE", _ORIGINS)
 
-KIND = Kind(_problems, _steps, keyed_hash.LUA + _LUA)
+KIND = Kind(_problems, _steps, keyed_hash.LUA + _LUA, notices=_notices)

@@ -65,9 +65,12 @@ class Kind(NamedTuple):
     ``problems`` returns what is wrong with the options, one sentence each, empty when valid.
     ``steps`` compiles valid options. ``lua`` is the text that defines the functions its Lua
     steps name. ``references`` names other middlewares it contains (``chain`` only).
+    ``notices`` says what a user should know about options that are valid, one sentence each:
+    an option without effect, a user who can never log in.
     """
 
     problems: Callable[[Any], Sequence[str]]
     steps: Callable[[Any, Place], Sequence[Step]]
     lua: str = ""
     references: Callable[[Any], Sequence[str]] = lambda options: ()
+    notices: Callable[[Any], Sequence[str]] = lambda options: ()
