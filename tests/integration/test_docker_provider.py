@@ -10,27 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from portway.config.options import Options
 from portway.edge.dynamic import Middleware
 from portway.edge.providers.docker import DockerProvider
 from portway.edge.providers.docker import provider as tuning
+from portway.edge.static import Docker
 from tests.integration.fake_docker import FakeContainer, FakeDocker
 from tests.integration.provider_harness import Reported, running
-
-
-class Settings(Options):
-    endpoint: str = ""
-    username: str = ""
-    password: str = ""
-    tls: None = None
-    http_client_timeout: float = 0.0
-    exposed_by_default: bool = True
-    watch: bool = True
-    default_rule: str = "Host(`{{ normalize .Name }}`)"
-    constraints: str = ""
-    network: str = ""
-    use_bind_port_ip: bool = False
-    allow_empty_services: bool = False
 
 
 class Server:
@@ -73,7 +58,7 @@ class Stage(NamedTuple):
 
     @asynccontextmanager
     async def watched(self, **settings: Any) -> AsyncGenerator[Reported, None]:
-        options = Settings(endpoint=self.docker.endpoint, **settings)
+        options = Docker(endpoint=self.docker.endpoint, **settings)
         async with running(DockerProvider(options)) as reported:
             yield reported
 
@@ -452,7 +437,8 @@ async def test_an_absent_daemon_is_reported_and_awaited(
 async def test_options_that_cannot_work_are_standing_problems(
     stage: Stage, settings: dict[str, str], problem: str
 ) -> None:
-    options = Settings(**{"endpoint": stage.docker.endpoint, **settings})
+    given: dict[str, Any] = {"endpoint": stage.docker.endpoint, **settings}
+    options = Docker(**given)
     async with running(DockerProvider(options)) as reported:
         assert any(problem in text for text in reported.problems), reported.problems
 

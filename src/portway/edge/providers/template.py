@@ -61,15 +61,19 @@ class NoValue:
 
 NO_VALUE = NoValue()
 
+Functions = Mapping[str, Callable[..., Any]]
 Scope = dict[str, Any]
 Eval = Callable[["_State", Any], Any]  # (state, dot) -> value
 
 
 class Template:
-    """A parsed template. Raises :class:`TemplateError` when the text is not one."""
+    """A parsed template. Raises :class:`TemplateError` when the text is not one.
 
-    def __init__(self, text: str) -> None:
-        self._body = _Parser(text).parse()
+    ``functions`` are those it may call.
+    """
+
+    def __init__(self, text: str, functions: Functions = FUNCTIONS) -> None:
+        self._body = _Parser(text, functions).parse()
 
     def render(self, data: object) -> str:
         """The text for ``data``, which is both ``.`` and ``$``.
@@ -109,8 +113,9 @@ class _Action(NamedTuple):
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, functions: Functions) -> None:
         self._text = text
+        self._functions = functions
         self._parts = list(self._split())
         self._index = 0
         self._tokens: list[_Token] = []
@@ -292,9 +297,9 @@ class _Parser:
             raise self._error(self._end, "an expression is missing here")
         if token.kind == "word" and token.text not in ("true", "false", "nil"):
             self._at += 1
-            function = FUNCTIONS.get(token.text)
+            function = self._functions.get(token.text)
             if function is None:
-                near = get_close_matches(token.text, FUNCTIONS, 1)
+                near = get_close_matches(token.text, self._functions, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise self._error(token.offset, f"function {token.text!r} not defined{hint}")
             return self._call(token, function, piped)
@@ -372,7 +377,7 @@ class _Parser:
         constants = {"true": True, "false": False, "nil": None}
         if token.text in constants:
             return _constant(constants[token.text])
-        function = FUNCTIONS.get(token.text)
+        function = self._functions.get(token.text)
         if function is None:
             raise self._error(token.offset, f"function {token.text!r} not defined")
 

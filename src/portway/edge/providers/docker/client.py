@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import aiodocker
     import aiohttp
 
-CALL_TIMEOUT: Final = 10.0  # seconds one call may take when the options say nothing
+CALL_TIMEOUT: Final = 30.0  # seconds one call may take when the options say nothing
 MAX_LINE: Final = 2**20  # bytes of one event; it holds all labels of a container
 
 

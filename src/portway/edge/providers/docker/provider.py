@@ -45,10 +45,10 @@ from portway.edge.providers.docker.container import Container, parse_signal
 from portway.edge.providers.docker.contribution import Contribution, Rules, contribute, wanted
 from portway.edge.providers.docker.labelling import read_labels
 from portway.edge.providers.docker.merge import Contributor, Index, Ref, merge
-from portway.edge.providers.docker.options import DockerOptions
 from portway.edge.providers.docker.readiness import Gate, Gates
 from portway.edge.providers.provider import Change, Emit, Report
 from portway.edge.providers.template import Template, TemplateError
+from portway.edge.static import Docker
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class _Known(msgspec.Struct):
 class DockerProvider:
     """Reports what the containers of one Docker daemon describe."""
 
-    def __init__(self, options: DockerOptions, name: str = "docker") -> None:
+    def __init__(self, options: Docker, name: str = "docker") -> None:
         self.name = name
         self._options = options
         self._problems: dict[object, tuple[str, ...]] = {}
@@ -139,7 +139,7 @@ class DockerProvider:
         changes = [change for ref in self._index.refs() if (change := self._merged(ref))]
         emit(Report(self.name, changes, list(self._shown)))
 
-    def _make_rules(self, options: DockerOptions) -> Rules:
+    def _make_rules(self, options: Docker) -> Rules:
         rule: Template | str
         try:
             rule = Template(options.default_rule)
@@ -537,7 +537,7 @@ def _shown_stopped(event: Event) -> bool:
     return read_labels(event.attributes).allow_non_running
 
 
-def _endpoint(options: DockerOptions) -> Endpoint:
+def _endpoint(options: Docker) -> Endpoint:
     tls = options.tls
     return Endpoint(
         url=options.endpoint,
