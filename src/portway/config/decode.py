@@ -7,6 +7,7 @@ Traefik's, it does not stop at the first problem, and it says where each one is.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable
 from functools import cache
@@ -31,6 +32,7 @@ from portway.config.tree import At, Table, Tree
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})  # Go's strconv.ParseBool
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _INT_RANGE = range(-(2**63), 2**63)
+_LONGEST = 2562047 * 3600  # what Go's durations hold
 _SHOWN = 80  # characters of a wrong value that a message repeats
 
 T = TypeVar("T")
@@ -318,9 +320,12 @@ def _number(node: Any, path: str, at: At, context: _Context) -> Any:
     if text is None:
         return context.report(path, at, _not_a_value(node, "a number"))
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         return context.report(path, at, f"{_quote(text)} is not a number")
+    return number
 
 
 def _duration(node: Any, path: str, at: At, context: _Context) -> Any:
@@ -328,13 +333,18 @@ def _duration(node: Any, path: str, at: At, context: _Context) -> Any:
     if text is None:
         return context.report(path, at, _not_a_value(node, "a duration such as 30s"))
     try:
-        return Duration.parse(text[:200])
-    except (ValueError, OverflowError):
+        if len(text) > _SHOWN:
+            raise ValueError(text)
+        duration = Duration.parse(text)
+    except ValueError:
         return context.report(
             path,
             at,
             f"{_quote(text)} is not a duration; write seconds (30) or units (1m30s, 500ms)",
         )
+    if abs(duration) > _LONGEST:
+        return context.report(path, at, f"{_quote(text)} is too long; the most is 2562047h")
+    return duration
 
 
 _SCALARS: dict[Any, _Convert] = {

@@ -143,7 +143,8 @@ def _yaml(text: str, source: str) -> Table:
         tree = _YamlReader(text, source).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else None
+        # At an unexpected end libyaml points behind the last line.
+        line = min(mark.line, text.rstrip().count("\n")) + 1 if mark is not None else None
         words = " ".join(part for part in (error.problem, error.context) if part)
         raise _error(source, line, f"not valid YAML: {words}{_hint(text, line)}") from None
     except yaml.YAMLError as error:

@@ -54,19 +54,15 @@ class Decoded(NamedTuple):
     """One container's labels, decoded.
 
     ``errors`` belong to the object they disable, which is present with everything that was
-    right. ``unsupported`` names options of an object that have no effect yet. ``problems``
-    belong to the container. ``tcp_or_udp``: it has labels for those; Traefik then invents no
-    HTTP router for it.
+    right. ``problems`` belong to the container.
     """
 
     routers: dict[str, Router]
     services: dict[str, Service]
     middlewares: dict[str, Middleware]
     errors: dict[Name, list[Problem]]
-    unsupported: dict[Name, list[Problem]]
     options: ContainerOptions
     problems: list[Problem]
-    tcp_or_udp: bool
 
 
 class _DockerLabels(Options):
@@ -89,16 +85,13 @@ def decode_labels(
     """
     flats, complaints = _collect(labels, prefixes)
     tree, malformed = grow(flats)
-    roots = {name.lower() for name in tree}
     decoded = Decoded(
         routers={},
         services={},
         middlewares={},
         errors={},
-        unsupported={},
         options=ContainerOptions(),
         problems=[],
-        tcp_or_udp="tcp" in roots or "udp" in roots,
     )
     for name, child in tree.items():
         _root(name, child, tree, decoded)
@@ -183,8 +176,6 @@ def _object(kind: Kind, name: str, tree: Tree, label: str, decoded: Decoded) -> 
     _objects(kind, decoded)[name] = decoding.value
     if decoding.problems:
         decoded.errors[kind, name] = decoding.problems
-    if decoding.unsupported:
-        decoded.unsupported[kind, name] = decoding.unsupported
 
 
 def _objects(kind: Kind, decoded: Decoded) -> dict[str, Any]:
@@ -206,6 +197,7 @@ def _assign(problem: Problem, decoded: Decoded) -> None:
             wanted = segments[3].lower()
             known = _objects(kind, decoded)
             name = next((name for name in known if name.lower() == wanted), segments[3])
+            known.setdefault(name, _TYPES[kind]())  # a name to show the error on
             decoded.errors.setdefault((kind, name), []).append(problem)
             return
     decoded.problems.append(problem)
