@@ -349,7 +349,7 @@ def _mutation(params: Mapping[str, Any], step: Lua) -> Native:
         request_mutations=[change(*pair) for pair in params.get("request", ())],
         response_mutations=[change(*pair) for pair in response],
     )
-    return Native("headers", pack(HeaderMutation(mutations=mutations)), gated=step)
+    return Native("headers", pack(HeaderMutation(mutations=mutations)), alternative=step)
 
 
 _LUA = r"""
@@ -359,7 +359,7 @@ local ORIGINS, NOTES = "ORIGINS_NAMESPACE", "portway.headers"
 local plain = {
   replace = function(out, name, value) out[name] = value end,
   remove = function(out, name) out[name] = nil end,
-  getAtIndex = function(out, name) return out[name] end,
+  get = function(out, name) return out[name] end,
 }
 plain.__index = plain
 
@@ -420,8 +420,8 @@ local function outer(headers, p, origin)
   if cors.credentials then headers:replace("access-control-allow-credentials", "true") end
   if cors.expose then headers:replace("access-control-expose-headers", cors.expose) end
   if cors.vary then
-    local vary = headers:getAtIndex("vary", 0) or ""
-    if vary ~= "Origin" then
+    local vary = headers:get("vary") or ""
+    if not find("," .. gsub(vary:lower(), "%s", "") .. ",", ",origin,", 1, true) then
       headers:replace("vary", vary == "" and "Origin" or vary .. ",Origin")
     end
   end
