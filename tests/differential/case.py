@@ -17,6 +17,8 @@ CORPUS = Path(__file__).parent / "corpus"
 POLITE = (("User-Agent", "differential"), ("Accept-Encoding", "identity"))
 """Sent with every case that is not ``bare``, so that few cases meet their defaults."""
 
+_SECTIONS = ("middlewares", "services", "serversTransports")
+
 Facts = dict[str, Any]
 
 
@@ -81,7 +83,6 @@ def _dynamic(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     ``hosts`` maps a host to the middlewares of a router of the same name.
     """
-    http: dict[str, Any] = {}
     routers = {
         name: {"service": "a", **({"rule": router} if isinstance(router, str) else router)}
         for name, router in raw.get("routers", {}).items()
@@ -89,14 +90,11 @@ def _dynamic(raw: Mapping[str, Any]) -> dict[str, Any]:
     for host, middlewares in raw.get("hosts", {}).items():
         name = host.replace(".", "-")
         routers[name] = {"rule": f"Host(`{host}`)", "service": "a", "middlewares": middlewares}
-    for section, content in (
-        ("routers", routers),
-        ("middlewares", raw.get("middlewares", {})),
-        ("services", raw.get("services", {})),
-        ("serversTransports", raw.get("serversTransports", {})),
-    ):
-        if content:
-            http[section] = content
+    http = {
+        "routers": routers,
+        **{section: raw.get(section, {}) for section in _SECTIONS},
+    }
+    http = {section: content for section, content in http.items() if content}
     return {"http": http} if http else {}
 
 
@@ -147,7 +145,7 @@ def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:
 def _expectation(given: Any) -> Facts:
     """``200``, ``200 b``, ``200 b /seen/target`` or a mapping of facts."""
     if isinstance(given, dict):
-        return {fact: value for fact, value in given.items()}
+        return dict(given)
     words = str(given).split(" ", 2)
     facts: Facts = {"status": int(words[0])}
     if len(words) > 1:

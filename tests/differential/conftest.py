@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ..integration.fake_docker import FakeContainer, FakeDocker
-
 from .case import Case, Facts, Setup
 from .facts import gather
 from .grpc_upstream import Echo
@@ -75,14 +79,25 @@ def subject_command() -> list[str]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for ``upstream.test``; its key lies beside it as key.pem."""
     directory = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        + ["-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2"]
-        + ["-subj", "/CN=upstream.test", "-addext", "subjectAltName=DNS:upstream.test"],
-        cwd=directory,
-        check=True,
-        capture_output=True,
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream.test")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("upstream.test")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, SHA256())
     )
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (directory / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
     return directory / "cert.pem"
 
 
@@ -117,11 +132,11 @@ def pair_of(
         marks["docker"] = str(directory / "docker.sock")
         if setup.containers:
             upstreams.call(serve_containers(setup.containers, marks))
-        both: list[Proxy] = []
-        for name, command in (("traefik", reference_command()), ("portway", subject_command())):
-            both.append(Proxy(command, setup, directory / name, marks))
-            proxies.append(both[-1])
-        return Pair(*both, upstreams)
+        traefik = Proxy(reference_command(), setup, directory / "traefik", marks)
+        proxies.append(traefik)
+        portway = Proxy(subject_command(), setup, directory / "portway", marks)
+        proxies.append(portway)
+        return Pair(traefik, portway, upstreams)
 
     def get(setup: Setup) -> Pair:
         if setup.name not in running:

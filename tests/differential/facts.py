@@ -16,6 +16,13 @@ from .case import Facts
 from .upstream import REPLY, Seen
 from .wire import Answer
 
+LEFT_OUT = {
+    "header-name-case": "names are compared in lower case",
+    "message-framing": "Content-Length, Transfer-Encoding, Connection and Date of an answer",
+    "reason-phrase": "only the number of a status is compared",
+}
+"""Differences no case can show, because they are left out of every comparison: entry -> what."""
+
 _UNTOLD = {"date"}
 """Answer headers that no two exchanges share."""
 

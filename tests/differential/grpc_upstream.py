@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 
-class Echo(grpc.GenericRpcHandler):
+class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Methods of ``test.Echo`` for every kind of call; keeps the metadata of the last one."""
 
     def __init__(self, port: int) -> None:

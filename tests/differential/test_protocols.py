@@ -107,13 +107,15 @@ def test_events_arrive_one_by_one(pair: Pair, proxy: Proxy) -> None:
 
 def test_http2_in_http1_out(pair: Pair) -> None:
     """A client that speaks HTTP/2 without TLS reaches an HTTP/1.1 server."""
+    headers = ("Host: proto.test", "Accept-Encoding: identity", "Cookie: a=1", "Cookie: b=2")
+    curl = ["curl", "-sS", "--http2-prior-knowledge", "-D", "-", "-d", "body"]
+    for header in headers:
+        curl += ["-H", header]
     seen = []
     for proxy in (pair.traefik, pair.portway):
         pair.upstreams.take()
         done = subprocess.run(
-            ["curl", "-sS", "--http2-prior-knowledge", "-H", "Host: proto.test", "-D", "-"]
-            + ["-H", "Accept-Encoding: identity", "-H", "Cookie: a=1", "-H", "Cookie: b=2"]
-            + ["-d", "body", f"http://127.0.0.1:{proxy.ports['web']}/x%2Fy?z=1"],
+            [*curl, f"http://127.0.0.1:{proxy.ports['web']}/x%2Fy?z=1"],
             capture_output=True,
             check=True,
             text=True,
@@ -129,7 +131,10 @@ def test_http2_in_http1_out(pair: Pair) -> None:
 
 @pytest.mark.parametrize(
     ("host", "shares"),
-    [("weighted.test", {"a": 0.75, "b": 0.25}), ("even.test", {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})],
+    [
+        ("weighted.test", {"a": 0.75, "b": 0.25}),
+        ("even.test", {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}),
+    ],
 )
 def test_shares_of_servers(pair: Pair, proxy: Proxy, host: str, shares: dict[str, float]) -> None:
     """Over 120 requests each server gets its share, give or take a tenth of all."""

@@ -183,9 +183,7 @@ async def _chunks(
     return body
 
 
-async def _tunnel(
-    key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _tunnel(key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Accept a WebSocket and send every byte back."""
     digest = hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
     lines = [
