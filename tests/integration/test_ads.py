@@ -18,6 +18,7 @@ from .envoy_rig import (
     private_dir,
     routes,
     site,
+    until,
 )
 
 
@@ -40,9 +41,7 @@ async def test_traffic_flows_once_everything_is_acknowledged(rig: Rig) -> None:
 async def test_nothing_is_sent_before_the_first_update(rig: Rig) -> None:
     await rig.ads.start(rig.sockets.ads)
     await rig.start_envoy()
-    async with asyncio.timeout(30):
-        while not rig.ads.connected:
-            await asyncio.sleep(0.02)
+    await until(lambda: rig.ads.connected)
     assert not rig.ads.is_settled
     rig.ads.update(site(rig.port, "a", await rig.backend("one")))
     await rig.until_ready()
@@ -65,9 +64,7 @@ async def test_a_service_replaced_under_load_loses_no_request(rig: Rig) -> None:
                 [Key(CLUSTER, old), Key(ENDPOINTS, old)],
             )
     assert set(seen) == {"200"}
-    names = {name for name, _ in await rig.admin.health()}
-    assert "s24" in names
-    assert "s23" not in names
+    assert await rig.services() == {"s24"}
 
 
 async def test_updates_that_pile_up_lose_no_request(rig: Rig) -> None:
@@ -83,7 +80,7 @@ async def test_updates_that_pile_up_lose_no_request(rig: Rig) -> None:
             await asyncio.sleep(0.002)
         await rig.apply([])
     assert set(seen) == {"200"}
-    assert {name for name, _ in await rig.admin.health() if name.startswith("s")} == {"s99"}
+    assert await rig.services() == {"s99"}
 
 
 async def test_endpoints_change_under_load_without_loss(rig: Rig) -> None:
@@ -128,11 +125,9 @@ async def test_a_refused_resource_is_reported_once_and_the_rest_gets_through(rig
     reported = {(rejection.type_url, rejection.names): rejection for rejection in rig.rejections}
     assert set(reported) == {(CLUSTER, ("bad",)), (ROUTES, ("web",))}
     assert len(rig.rejections) == 2
-    assert "connect_timeout" in reported[CLUSTER, ("bad",)].message.lower().replace(
-        "connecttimeout", "connect_timeout"
-    )
+    assert "ConnectTimeout" in reported[CLUSTER, ("bad",)].message
     assert reported[ROUTES, ("web",)].version == bad.version
-    assert {f"good{i}" for i in range(9)} <= {name for name, _ in await rig.admin.health()}
+    assert {f"good{i}" for i in range(9)} <= await rig.services()
     assert await rig.ask() == (200, "one")
     await rig.apply([routes("web", "good3")])
     assert await rig.ask() == (200, "one")
@@ -148,9 +143,11 @@ async def test_what_a_refused_route_left_in_force_stays_alive(rig: Rig) -> None:
     assert await rig.ask() == (200, "one")
     await rig.apply([routes("web", "b")])
     assert await rig.ask() == (200, "one")
-    async with asyncio.timeout(30):
-        while "a" in {name for name, _ in await rig.admin.health()}:
-            await asyncio.sleep(0.02)
+
+    async def is_gone() -> bool:
+        return "a" not in await rig.services()
+
+    await until(is_gone)
 
 
 async def test_an_envoy_that_restarts_gets_the_last_good_state(rig: Rig) -> None:
@@ -176,8 +173,7 @@ async def test_a_control_plane_that_restarts_sends_nothing_that_envoy_has(rig: R
             rig.ads = rig.new_ads()
             await rig.ads.start(rig.sockets.ads)
             rig.ads.update(state)
-            async with asyncio.timeout(30):
-                await rig.ads.settled()
+            await rig.settle()
     assert set(seen) == {"200"}
     assert await rig.admin.stats(counters) == before
     await rig.apply([endpoints("a", await rig.backend("two"))])
@@ -190,11 +186,13 @@ async def test_what_vanished_while_the_control_plane_was_away_is_removed(rig: Ri
     await rig.ads.stop()
     rig.ads = rig.new_ads()
     await rig.ads.start(rig.sockets.ads)
+
+    async def are_gone() -> bool:
+        return await rig.services() == {"b"}
+
     async with load(rig.port) as seen:
-        rig.ads.update([*site(rig.port, "b", one)])
-        async with asyncio.timeout(30):
-            while {"a", "old"} & {name for name, _ in await rig.admin.health()}:
-                await asyncio.sleep(0.02)
+        rig.ads.update(site(rig.port, "b", one))
+        await until(are_gone)
     assert set(seen) == {"200"}
 
 
@@ -206,12 +204,10 @@ async def test_several_envoys_follow_the_same_state(rig: Rig) -> None:
         try:
             (where / "ads.sock").symlink_to(rig.sockets.ads)
             await second.start_envoy()
-            async with asyncio.timeout(30):
-                while not await second._is_ready():
-                    await asyncio.sleep(0.02)
+            await until(second.is_ready)
             await rig.apply([cluster("b"), endpoints("b", backend), routes("web", "b")])
             for each in (rig, second):
-                assert "b" in {name for name, _ in await each.admin.health()}
+                assert await each.services() == {"a", "b"}
         finally:
             await second.close()
 
@@ -222,10 +218,8 @@ async def test_a_listener_that_could_not_bind_can_be_retried(rig: Rig) -> None:
     second = listener("second", taken, "web")
     await rig.apply([second])
     assert [rejection.names for rejection in rig.rejections] == [("second",)]
-    rig._servers[0].close()
-    await rig._servers[0].wait_closed()
+    rig.close_backend(taken)
     rig.ads.retry([second.key])
-    async with asyncio.timeout(30):
-        await rig.ads.settled()
+    await rig.settle()
     rig.port = taken
     assert await rig.ask() == (200, "one")

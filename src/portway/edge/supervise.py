@@ -464,7 +464,7 @@ def _report(message: Mapping[str, Any]) -> None:
 def _drain(admin: Path) -> bool:
     """Ask Envoy's clients to leave and stop listening; False when Envoy does not answer."""
     targets = ("/drain_listeners?graceful&skip_exit", "/drain_listeners")
-    return all([_admin(admin, "POST", target) is not None for target in targets])
+    return all(_admin(admin, "POST", target) is not None for target in targets)
 
 
 def _active_requests(admin: Path) -> int:

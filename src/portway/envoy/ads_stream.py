@@ -8,6 +8,9 @@ endpoints and secrets, (2) filters and listeners, (3) routes, each after the ack
 the one before, (4) removals, only when no route in force can name what goes. Changes that come
 during a round wait for the next one. Endpoints and secrets that Envoy already follows need no
 order and go out at once.
+
+**Fail closed.** While Envoy lacks a wanted filter (refused, or not acknowledged), new routes are
+held back: one that names a filter chain Envoy lacks would run without it.
 """
 
 from __future__ import annotations
@@ -111,6 +114,7 @@ class Stream:
         self._pending: dict[Key, Resource | None] = {}  # None: removed
         self._empty_answers: set[str] = set()  # types asked for of which there is nothing
         self._leaving: dict[Key, Resource] = {}  # removed, but routes may name it still
+        self._held_back: dict[Key, Resource] = {}  # routes that wait for filters
         self._deferred: set[Key] = set()  # removals that wait for routes to be accepted
         self._resumed = False  # Envoy came with a state of its own
         self._outdated: set[Key] = set()  # routes and listeners of that state, not the wanted
@@ -227,6 +231,7 @@ class Stream:
             for known in (self._sent, self._held, self._refused):
                 known.pop(key, None)
             self._outdated.discard(key)
+            self._held_back.pop(key, None)
             if self._pending.get(key) is not None:
                 del self._pending[key]
 
@@ -368,19 +373,30 @@ class Stream:
     # Rounds
 
     def _has_work(self) -> bool:
-        return bool(self._pending or self._empty_answers or (self._deferred and self._may_remove()))
+        return bool(
+            self._pending
+            or self._empty_answers
+            or (self._held_back and self._may_route())
+            or (self._deferred and self._may_remove())
+        )
 
     async def _round(self, batch: dict[Key, Resource | None], empty: set[str]) -> None:
+        batch = {**self._held_back, **batch}
+        self._held_back = {}
         news: dict[str, list[Resource]] = {}
         for key, resource in batch.items():
             if resource is not None and self._follows(key) and self._is_news(resource):
                 news.setdefault(key.type_url, []).append(resource)
         clusters = news.pop(CLUSTER, [])
         await self._make_clusters(clusters, even_empty=CLUSTER in empty)
-        for step in ((FILTER, LISTENER), (ROUTES,)):
-            for type_url in step:
-                self._send(type_url, news.pop(type_url, ()), even_empty=type_url in empty)
-            await self._acknowledged(*step)
+        for type_url in (FILTER, LISTENER):
+            self._send(type_url, news.pop(type_url, ()), even_empty=type_url in empty)
+        await self._acknowledged(FILTER, LISTENER)
+        if self._may_route():
+            self._send(ROUTES, news.pop(ROUTES, ()))
+            await self._acknowledged(ROUTES)
+        else:
+            self._held_back = {each.key: each for each in news.pop(ROUTES, ())}
         for type_url, resources in news.items():
             self._send(type_url, resources)
         await self._remove(key for key, resource in batch.items() if resource is None)
@@ -432,8 +448,16 @@ class Stream:
         self._send(type_url, [], known)
         await self._acknowledged(type_url)
 
+    def _may_route(self) -> bool:
+        """Whether Envoy has every wanted filter: a route that names a filter chain Envoy lacks
+        would run without it, an access check included."""
+        flying = (flight.type_url for flight in self._flights.values())
+        return FILTER not in {*flying, *(key.type_url for key in self._refused)}
+
     def _may_remove(self) -> bool:
         """Whether routes and listeners in force are the wanted ones."""
+        if self._held_back:
+            return False
         if self._resumed and not self._subscriptions.keys() >= _NAMING:
             return False  # an Envoy that has routes has not told which yet
         held_up = {key.type_url for key in (*self._refused, *self._outdated)}
