@@ -148,8 +148,11 @@ def credentials(authorization: bytes) -> tuple[bytes, bytes] | None:
     The scheme's case does not matter."""
     if len(authorization) > MAX_CREDENTIALS or authorization[:6].lower() != b"basic ":
         return None
+    encoded = authorization[6:].rstrip(b" ")
+    if len(encoded) % 4:  # the decoder does not mind one = too many
+        return None
     try:
-        text = base64.b64decode(authorization[6:].rstrip(b" "), validate=True)
+        text = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return None
     user, colon, password = text.partition(b":")
