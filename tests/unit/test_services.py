@@ -316,7 +316,28 @@ class TestRouteNeeds:
         options = balancer("http://10.0.0.1", pass_host_header=False, strategy="hrw")
         timeouts = ForwardingTimeouts(response_header_timeout=Duration(2))
         needs = load_balancer.route_needs(options, ServersTransport(forwarding_timeouts=timeouts))
-        assert needs == services.RouteNeeds(True, True, "", 2.0)
+        assert needs == services.RouteNeeds(True, True, "", 2.0, False)
+
+    @pytest.mark.parametrize(
+        ("url", "options", "separate"),
+        [
+            ("http://10.0.0.1", {}, False),
+            ("h2c://10.0.0.1", {}, True),
+            ("https://10.0.0.1", {}, True),
+            ("https://10.0.0.1", {"disable_http2": True}, False),
+        ],
+    )
+    def test_upgrades_go_apart_where_http2_may_be_spoken(
+        self, url: str, options: dict[str, Any], separate: bool
+    ) -> None:
+        transport = ServersTransport(**options)
+        assert load_balancer.route_needs(balancer(url), transport).upgrades is separate
+        compiled = load_balancer.compile("svc@file", balancer(url), transport)
+        assert (compiled.upgrades is not None) is separate
+        if compiled.upgrades:
+            sibling = Cluster.FromString(compiled.upgrades.body)
+            assert sibling.name == "svc@file~upgrade"
+            assert sibling.eds_cluster_config.service_name == "svc@file"
 
     def test_services_without_servers_compile(self) -> None:
         info = ServiceInfo("s@file", Service(load_balancer=LoadBalancer()))

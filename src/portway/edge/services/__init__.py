@@ -11,12 +11,14 @@ from portway.edge.services.load_balancer import Compiled, RouteNeeds
 from portway.edge.services.transport import from_static as default_transport
 from portway.edge.services.transport import problems as transport_problems
 from portway.edge.services.transport import warnings as transport_warnings
+from portway.edge.services.upgrade import choose_cluster
 
 __all__ = [
     "DEFAULT_TRANSPORT",
     "KINDS",
     "Compiled",
     "RouteNeeds",
+    "choose_cluster",
     "compile_service",
     "default_transport",
     "kind",

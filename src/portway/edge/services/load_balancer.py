@@ -28,7 +28,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from portway.edge.dynamic import LoadBalancer, Server, ServersTransport
-from portway.edge.services import health_check, transport
+from portway.edge.services import health_check, transport, upgrade
 from portway.edge.services.target import Scheme, Target, parse
 from portway.edge.services.transport import Identity, seconds
 from portway.envoy.resource import CLUSTER, ENDPOINTS, Resource
@@ -45,11 +45,15 @@ class Compiled(NamedTuple):
     its first round of probes, whereas servers begin UP in Traefik; so a cluster that Envoy does
     not hold yet is first sent in this form, which serves at once, and then replaced by
     ``cluster``, for which Envoy keeps serving the old one until the new one has its probes.
+
+    ``upgrades`` is a second cluster of the same endpoints, given where servers may be spoken to
+    by HTTP/2: a request that upgrades its connection (WebSocket) needs HTTP/1.1.
     """
 
     cluster: Resource
     endpoints: Resource | None
     provisional: Resource | None = None
+    upgrades: Resource | None = None
 
 
 class RouteNeeds(NamedTuple):
@@ -59,6 +63,7 @@ class RouteNeeds(NamedTuple):
     hash_client: bool = False  # hash_policy on the source IP
     path_prefix: str = ""  # put in front of the path after all middlewares; no final slash
     response_header_timeout: float = 0.0  # seconds until the answer must begin; 0 for no limit
+    upgrades: bool = False  # the cluster is chosen by services.choose_cluster
 
 
 def problems(balancer: LoadBalancer) -> list[str]:
@@ -125,6 +130,7 @@ def route_needs(
         hash_client=balancer.strategy == "hrw",
         path_prefix=_prefix(balancer.servers[0]) if balancer.servers else "",
         response_header_timeout=transport.response_header_timeout(options),
+        upgrades=_protocol(balancer, options) != "http1",
     )
 
 
@@ -136,56 +142,103 @@ def compile(  # noqa: A001 - the word of this layer for it
     ``options`` is the servers transport it uses; None stands for Traefik's defaults. Reads
     the files of ``rootCAs`` when there are several, otherwise pure.
     """
-    options = options or transport.DEFAULT
-    weighted = _weighted_targets(balancer)
-    targets = [target for target, _ in weighted]
-    schemes = {target.scheme for target in targets} or {"http"}
-    tls = "https" in schemes
-    scheme: Scheme = "https" if tls else "h2c" if "h2c" in schemes else "http"
-    sockets = _sockets(targets, options)
+    plan = _plan(name, balancer, options or transport.DEFAULT)
+    protocol = _protocol(balancer, plan.options)
+    cluster = _cluster(plan, name, protocol)
+    provisional = upgrades = None
     check = balancer.health_check
-    probe_socket = check is not None and health_check.needs_own_socket(check, scheme)
-    by_name = any(not target.is_address for target in targets)
-
-    cluster = Cluster(name=name, lb_policy=_POLICIES[balancer.strategy])
-    cluster.connect_timeout.CopyFrom(seconds(transport.connect_timeout(options, tls)))
-    if balancer.strategy == "p2c":
-        cluster.least_request_lb_config.CopyFrom(_TWO_CHOICES)
-    # ALPN chooses only where every connection of the cluster is TLS.
-    negotiable = not (options.disable_http2 or "http" in schemes or probe_socket)
-    protocol: transport.Protocol
-    if tls:
-        protocol = "auto" if negotiable else "http1"
-    else:
-        protocol = "http2" if scheme == "h2c" else "http1"
-    packed = transport.http_options(options, protocol)
-    cluster.typed_extension_protocol_options[transport.HTTP_OPTIONS].CopyFrom(packed)
-    alpn = ("http/1.1",) if tls and protocol == "http1" else ()
-    matched = len(sockets) > 1 or probe_socket
-    if matched:
-        _match_sockets(cluster, sockets, options, alpn)
-        if probe_socket and check is not None:
-            _add_probe_socket(cluster, check.scheme == "https", targets, options)
-    elif tls:
-        (who,) = sockets
-        if who is not None:
-            cluster.transport_socket.CopyFrom(transport.tls_socket(options, who, alpn))
-
-    endpoints = _load_assignment(name, balancer, weighted, sockets, options)
-    if by_name:
-        cluster.MergeFrom(_BY_NAME)
-        cluster.load_assignment.CopyFrom(endpoints)
-    else:
-        cluster.MergeFrom(_BY_ADDRESS)
-    provisional = None
     if check is not None:
         provisional = _resource(CLUSTER, name, cluster, _COMMON)
-        cluster.health_checks.append(health_check.message(check, targets, scheme))
+        cluster.health_checks.append(health_check.message(check, plan.targets, plan.scheme))
+    if protocol != "http1":
+        sibling = _cluster(plan, name + upgrade.SUFFIX, "http1")
+        sibling.alt_stat_name = name
+        if check is not None and check.mode != "grpc":  # Envoy probes gRPC over HTTP/2 only
+            sibling.health_checks.extend(cluster.health_checks)
+        upgrades = _resource(CLUSTER, name + upgrade.SUFFIX, sibling, _COMMON)
     return Compiled(
         _resource(CLUSTER, name, cluster, _COMMON),
-        None if by_name else _resource(ENDPOINTS, name, endpoints),
+        None if plan.by_name else _resource(ENDPOINTS, name, plan.endpoints),
         provisional,
+        upgrades,
     )
+
+
+class _Plan(NamedTuple):
+    """What all clusters of a service share."""
+
+    name: str
+    balancer: LoadBalancer
+    options: ServersTransport
+    targets: list[Target]
+    scheme: Scheme  # the one that decides: TLS if any server has it
+    sockets: dict[Identity | None, str]
+    probe_socket: bool
+    by_name: bool  # some server is a host name
+    endpoints: ClusterLoadAssignment
+
+
+def _plan(name: str, balancer: LoadBalancer, options: ServersTransport) -> _Plan:
+    weighted = _weighted_targets(balancer)
+    targets = [target for target, _ in weighted]
+    schemes = {target.scheme for target in targets}
+    scheme: Scheme = "https" if "https" in schemes else "h2c" if "h2c" in schemes else "http"
+    sockets = _sockets(targets, options)
+    check = balancer.health_check
+    return _Plan(
+        name,
+        balancer,
+        options,
+        targets,
+        scheme,
+        sockets,
+        probe_socket=check is not None and health_check.needs_own_socket(check, scheme),
+        by_name=any(not target.is_address for target in targets),
+        endpoints=_load_assignment(name, balancer, weighted, sockets, options),
+    )
+
+
+def _protocol(balancer: LoadBalancer, options: ServersTransport) -> transport.Protocol:
+    schemes = _schemes(balancer)
+    if "https" not in schemes:
+        return "http2" if "h2c" in schemes else "http1"
+    # ALPN chooses only where every connection of the cluster is TLS.
+    check = balancer.health_check
+    mixed = "http" in schemes or (check and health_check.needs_own_socket(check, "https"))
+    return "http1" if options.disable_http2 or mixed else "auto"
+
+
+def _cluster(plan: _Plan, name: str, protocol: transport.Protocol) -> Cluster:
+    """A cluster of the plan's servers, without health checks and the common part."""
+    tls = plan.scheme == "https"
+    cluster = Cluster(name=name, lb_policy=_POLICIES[plan.balancer.strategy])
+    cluster.connect_timeout.CopyFrom(seconds(transport.connect_timeout(plan.options, tls)))
+    if plan.balancer.strategy == "p2c":
+        cluster.least_request_lb_config.CopyFrom(_TWO_CHOICES)
+    packed = transport.http_options(plan.options, protocol)
+    cluster.typed_extension_protocol_options[transport.HTTP_OPTIONS].CopyFrom(packed)
+    alpn = ("http/1.1",) if tls and protocol == "http1" else ()
+    if len(plan.sockets) > 1:
+        for who, kind in plan.sockets.items():
+            socket = (
+                transport.tls_socket(plan.options, who, alpn) if who else transport.plain_socket()
+            )
+            _add_match(cluster, kind, socket)
+    else:
+        (who,) = plan.sockets
+        if who is not None:
+            cluster.transport_socket.CopyFrom(transport.tls_socket(plan.options, who, alpn))
+    check = plan.balancer.health_check
+    if check is not None and plan.probe_socket:
+        _add_probe_socket(cluster, check.scheme == "https", plan.targets, plan.options)
+    if plan.by_name:
+        cluster.MergeFrom(_BY_NAME)
+        cluster.load_assignment.CopyFrom(plan.endpoints)
+    else:
+        cluster.MergeFrom(_BY_ADDRESS)
+        if name != plan.name:
+            cluster.eds_cluster_config.service_name = plan.name
+    return cluster
 
 
 def _resource(type_url: str, name: str, message: Message, prefix: bytes = b"") -> Resource:
@@ -278,11 +331,11 @@ def _weights(balancer: LoadBalancer) -> Iterable[int]:
 
 
 def _schemes(balancer: LoadBalancer) -> set[Scheme]:
-    """The schemes of the servers whose URLs are valid."""
+    """The schemes of the servers that are used and whose URLs are valid."""
     found = set[Scheme]()
-    for server in balancer.servers:
+    for server, weight in zip(balancer.servers, _weights(balancer), strict=True):
         with suppress(ValueError):
-            found.add(parse(server.url).scheme)
+            found.update([parse(server.url).scheme] if weight else [])
     return found
 
 
@@ -318,21 +371,6 @@ def _criteria(name: str) -> Struct:
     criteria = Struct()
     criteria["name"] = name
     return criteria
-
-
-def _match_sockets(
-    cluster: Cluster,
-    sockets: dict[Identity | None, str],
-    options: ServersTransport,
-    alpn: Sequence[str],
-) -> None:
-    """Let each endpoint choose its transport socket by metadata; a lone kind serves all."""
-    for who, name in sockets.items():
-        socket = transport.tls_socket(options, who, alpn) if who else transport.plain_socket()
-        if len(sockets) == 1:
-            cluster.transport_socket.CopyFrom(socket)
-        else:
-            _add_match(cluster, name, socket)
 
 
 def _add_probe_socket(
