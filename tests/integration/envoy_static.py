@@ -7,8 +7,8 @@
         assert answer.status == 200 and answer.seen.target == "/path?q"
 
 Each host of the mapping is a route of its own with the given steps. The echo answers with
-what it was asked (a HEAD request cannot show it); the request header ``X-Echo-Status`` chooses the status and each
-``X-Echo-Header: name: value`` adds a response header.
+what it was asked (a HEAD request cannot show it); the request header ``X-Echo-Status`` chooses
+the status and each ``X-Echo-Header: name: value`` adds a response header.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from portway.edge.dynamic import Middleware
 from portway.edge.middlewares import registry
 from portway.edge.middlewares.step import Place, Step
 
-from .envoy_static import READY_HOST, Answer, Peer, free_port, running
+from .envoy_static import READY_HOST, Answer, Peer, echo, envoy, free_port, running
 
 Site = Sequence[Mapping[str, Any]]
 
@@ -75,6 +75,44 @@ def traefik(
     ]
     with running(command, directory / "traefik.log", port, READY_HOST) as peer:
         yield peer
+
+
+class Row(NamedTuple):
+    """A request to a site, to be made of both proxies."""
+
+    site: Site
+    path: str
+    request: Mapping[str, Any] = {}  # what else Peer.ask takes; "port" is added to the host
+
+
+class Pair(NamedTuple):
+    """Both proxies with the same sites, one host per distinct site."""
+
+    traefik: Peer
+    portway: Peer
+    hosts: Mapping[str, str]  # site, as JSON -> host
+
+    def outcomes(self, row: Row) -> tuple[dict[str, object], dict[str, object]]:
+        """What Traefik and what we make of a request."""
+        request = dict(row.request)
+        host = self.hosts[json.dumps(row.site)] + request.pop("port", "")
+        theirs, ours = (peer.ask(host, row.path, **request) for peer in self[:2])
+        return outcome(theirs), outcome(ours)
+
+
+@contextlib.contextmanager
+def pair(directory: Path, rows: Sequence[Row], *, trusted: bool = False) -> Iterator[Pair]:
+    """Run both proxies with the sites of these rows."""
+    sites = {json.dumps(row.site): row.site for row in rows}
+    hosts = {key: f"h{number}.test" for number, key in enumerate(sites)}
+    by_host = {hosts[key]: site for key, site in sites.items()}
+    compiled = {host: steps(site) for host, site in by_host.items()}
+    with (
+        echo() as upstream,
+        traefik(directory, upstream, by_host, trusted=trusted) as theirs,
+        envoy(directory, upstream, compiled, trusted=trusted) as ours,
+    ):
+        yield Pair(theirs, ours, hosts)
 
 
 def outcome(answer: Answer) -> dict[str, object]:

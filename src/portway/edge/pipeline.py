@@ -42,6 +42,9 @@ PRIVATE_HEADERS: Final = (DELAY_HEADER, DELAY_HEADER + "-percentage")
 routes remove them from what goes upstream (``request_headers_to_remove``)."""
 
 _SCRIPT, _REQUEST_SCRIPT = "steps", "requests"
+# Lua.shared_vm_id (field 9, not in xds-protos): all slots of all listeners share one Lua state
+# per worker, and with it the decoded steps and whatever steps keep.
+_SHARED_VM = b"\x4a\x07portway"
 _FAULT = "fault"
 
 Chain = Sequence[TypedExtensionConfig]
@@ -83,7 +86,7 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
 
     Raises :class:`TooManySteps` when they need more than :data:`PAIRS` pairs.
     """
-    steps = _gated(steps)
+    steps = _joined(steps)
     per_filter: dict[str, Any] = {}
     chains: dict[str, dict[str, Chain]] = {}
     index, lua_used = 0, False
@@ -129,15 +132,17 @@ def chain_resources(chains: Mapping[str, Mapping[str, Chain]]) -> list[Resource]
     ]
 
 
-def _gated(steps: Sequence[Step]) -> Sequence[Step]:
-    """The steps with the Lua form of native ones that must not touch an earlier answer."""
-    found: list[Step] = []
-    may_answer = False
-    for step in steps:
-        gated = step.gated if isinstance(step, Native) and may_answer else None
-        found.append(gated or step)
-        may_answer = may_answer or (isinstance(step, Lua) and step.rejects)
-    return found
+def _joined(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps with natives between Lua steps in their Lua form, where they have one."""
+    lua = [index for index, step in enumerate(steps) if isinstance(step, Lua)]
+    if not lua:
+        return steps
+    return [
+        step.alternative
+        if isinstance(step, Native) and step.alternative and lua[0] < index < lua[-1]
+        else step
+        for index, step in enumerate(steps)
+    ]
 
 
 def _native(index: int) -> str:
@@ -160,6 +165,7 @@ def _lua_filter() -> Any:
         text = registry.script(responses=responses)
         message.source_codes[name].CopyFrom(DataSource(inline_string=text))
     message.clear_route_cache.value = False
+    message.MergeFromString(_SHARED_VM)
     return pack(message)
 
 
@@ -191,6 +197,6 @@ def _steps_config(slot: str, steps: Sequence[Lua], flags: Mapping[str, bool]) ->
 def _too_many(steps: Sequence[Step]) -> str:
     order = " ".join("native" if isinstance(s, Native) else "Lua" for s in steps)
     return (
-        f"the middlewares change between native filters and Lua more than {PAIRS} times"
-        f" ({order}); put middlewares of one kind next to each other or use fewer"
+        f"the middlewares need more than {PAIRS} pairs of native filters and Lua ({order});"
+        " use fewer middlewares with regular expressions on this router"
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from portway.config.options import Options
 from portway.edge.middlewares.step import Kind, Lua, Place, Step
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")  # RFC 3986, 3.1
+_PORT = re.compile(r"[0-9]{1,5}")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -20,7 +23,14 @@ class RedirectScheme(Options, frozen=True):
 
 
 def _problems(options: RedirectScheme) -> Sequence[str]:
-    return () if options.scheme else ("scheme: you must provide a target scheme, as https",)
+    if not options.scheme:
+        return ("scheme: you must provide a target scheme, as https",)
+    problems = []
+    if not _SCHEME.fullmatch(options.scheme):
+        problems.append(f"scheme {options.scheme!r} is not a URL scheme; write https or http")
+    if options.port and not (_PORT.fullmatch(options.port) and int(options.port) < 65536):
+        problems.append(f"port {options.port!r} is not a port number; write 8443")
+    return problems
 
 
 def _steps(options: RedirectScheme, place: Place) -> Sequence[Step]:

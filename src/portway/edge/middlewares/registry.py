@@ -28,16 +28,14 @@ from portway.edge.middlewares.step import Kind, Place, Step
 if TYPE_CHECKING:
     from portway.edge.dynamic import Middleware
 
-_PENDING = Kind(lambda options: ("not available in this build",), lambda options, place: ())
-
 KINDS: Mapping[str, Kind] = {
     "addPrefix": add_prefix.KIND,
-    "basicAuth": getattr(basic_auth, "KIND", _PENDING),
+    "basicAuth": basic_auth.KIND,
     "chain": chain.KIND,
-    "headers": getattr(headers, "KIND", _PENDING),
-    "ipAllowList": getattr(ip_allow_list, "KIND", _PENDING),
-    "ipWhiteList": getattr(ip_allow_list, "KIND", _PENDING),
-    "rateLimit": getattr(rate_limit, "KIND", _PENDING),
+    "headers": headers.KIND,
+    "ipAllowList": ip_allow_list.KIND,
+    "ipWhiteList": ip_allow_list.KIND,
+    "rateLimit": rate_limit.KIND,
     "redirectRegex": redirect_regex.KIND,
     "redirectScheme": redirect_scheme.KIND,
     "replacePath": replace_path.KIND,

@@ -36,14 +36,14 @@ class Lua(NamedTuple):
 class Native(NamedTuple):
     """An Envoy HTTP filter: ``name`` must be unique in its chain, ``config`` is packed.
 
-    Envoy runs the response side of a native filter even for an answer that an earlier step
-    gave. A step that must not touch those has ``gated``, the same in Lua: it is taken where an
-    earlier step may answer.
+    It sees the responses of requests that reached its chain, which is what Traefik does,
+    unless a filter before it in the same chain answers. ``alternative`` is the same in Lua,
+    taken between Lua steps, where one longer run of the script costs less than two.
     """
 
     name: str
     config: AnyMessage
-    gated: Lua | None = None
+    alternative: Lua | None = None
 
 
 Step = Native | Lua
