@@ -10,7 +10,14 @@ from portway.config import ParseError, Problem, Table, Tree, decode, nearest, pa
 from portway.edge.dynamic import Dynamic
 
 _ROOTS = ("http", "tcp", "udp", "tls")
-_ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
+_ACTION = re.compile(
+    r"""
+    \{\{ (?P<left>-(?=\s))?
+    (?P<body> \s*/\*.*?\*/\s* | (?: "(?:[^"\\\n]|\\.)*" | `[^`]*` | [^"`}] | \}(?!\}) )*? )
+    (?P<right>(?<=\s)-)? \}\}
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _COMMENT = re.compile(r"\s*/\*.*\*/\s*", re.DOTALL)
 _STRING = r"""("(?:[^"\\\n]|\\["\\])*"|`[^`]*`)"""
 _ENV = re.compile(rf"\s*env\s+{_STRING}\s*")
@@ -72,25 +79,48 @@ def _known_roots(tree: dict[str, Tree], source: str) -> tuple[Table, list[Proble
 
 
 def _render(text: str, source: str, environ: Mapping[str, str]) -> str:
-    """Replace ``{{ env "X" }}``, comments and string literals; refuse every other action."""
+    """Replace ``{{ env "X" }}``, comments and string literals; refuse every other action.
 
-    def action(match: re.Match[str]) -> str:
-        body = match[2]
-        if _COMMENT.fullmatch(body):
-            return "\n" * body.count("\n")
-        if found := _ENV.fullmatch(body):
-            return environ.get(_unquote(found[1]), "")
-        if found := _LITERAL.fullmatch(body):
-            return _unquote(found[1])
-        start = text.rfind("\n", 0, match.start()) + 1
-        if text[start : match.start()].lstrip().startswith("#"):
-            return match[0]
-        line = text.count("\n", 0, match.start()) + 1
-        shown = " ".join(match[0].split())[:60]
-        message = f'templates are not supported: {shown}; only {{{{ env "NAME" }}}} is'
-        raise ParseError(Problem(source, line, "", message))
+    ``{{-`` and ``-}}`` trim the white space beside them, as in Go's templates.
+    """
+    done: list[str] = []
+    end = 0
+    while (start := text.find("{{", end)) >= 0:
+        action = _ACTION.match(text, start)
+        shown = action[0] if action else text[start:]
+        value = _value(action["body"], environ) if action else None
+        before = text[end:start]
+        if value is None:
+            line_start = text.rfind("\n", 0, start) + 1
+            if not text[line_start:start].lstrip().startswith("#"):
+                raise ParseError(_unsupported_action(text, start, shown, source))
+            value = shown = shown if action else "{{"
+        if action and action["left"]:
+            before = before.rstrip()
+        done += [before, value]
+        end = start + len(shown)
+        if action and action["right"]:
+            end += len(text[end:]) - len(text[end:].lstrip())
+    return "".join(done) + text[end:]
 
-    return _ACTION.sub(action, text)
+
+def _value(body: str, environ: Mapping[str, str]) -> str | None:
+    """What an action stands for; None if it is not one we have."""
+    if _COMMENT.fullmatch(body):
+        return "\n" * body.count("\n")  # lines keep their numbers
+    if found := _ENV.fullmatch(body):
+        return environ.get(_unquote(found[1]), "")
+    if found := _LITERAL.fullmatch(body):
+        return _unquote(found[1])
+    return None
+
+
+def _unsupported_action(text: str, start: int, shown: str, source: str) -> Problem:
+    line = text.count("\n", 0, start) + 1
+    words = " ".join(shown.split())
+    words = words if len(words) <= 60 else words[:60] + "…"
+    message = f'templates are not supported: {words}; only {{{{ env "NAME" }}}} is'
+    return Problem(source, line, "", message)
 
 
 def _unquote(literal: str) -> str:
