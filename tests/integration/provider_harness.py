@@ -47,7 +47,8 @@ class Reported:
             async with asyncio.timeout(PATIENCE), self._news:
                 await self._news.wait_for(lambda: bool(condition()))
         except TimeoutError:
-            raise AssertionError(f"still not so: {self.objects} {self.problems}") from None
+            shown = f"{list(self.objects.values())} {self.problems}"
+            raise AssertionError(f"still not so: {shown[:4000]}") from None
 
     def names(self, kind: Kind) -> list[str]:
         """The names of all objects of a kind, sorted."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from portway.edge.dynamic import Middleware
-from portway.edge.providers.docker import DockerProvider
+from portway.edge.providers.docker import DockerProvider, contribution
 from portway.edge.providers.docker import provider as tuning
 from portway.edge.static import Docker
 from tests.integration.fake_docker import FakeContainer, FakeDocker
@@ -23,6 +23,7 @@ class Server:
 
     def __init__(self) -> None:
         self.port = 0
+        self.stays = False  # whether it holds connections open
         self._server: asyncio.Server | None = None
 
     async def open(self) -> Server:
@@ -30,8 +31,9 @@ class Server:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    @staticmethod
-    async def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _hang_up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.stays:
+            await reader.read()
         writer.close()
 
     def close(self) -> None:
@@ -484,3 +486,39 @@ async def test_a_storm_of_events_ends_in_the_true_state(
         await reported.until(lambda: not reported.objects)
         stage.docker.start_again(containers[0])
         await reported.until(lambda: reported.urls("app") == [server.url])
+
+
+async def test_a_published_port_whose_proxy_hangs_up_is_not_ready(stage: Stage) -> None:
+    """Docker's proxy takes connections before the container does."""
+    hangs_up = await stage.server()
+    options = {"bindings": {"80/tcp": ("127.0.0.1", str(hangs_up.port))}, "ports": ["80/tcp"]}
+    stage.docker.run("one", {SERVICE: "80", RULE: "Host(`app.test`)"}, **options)
+    async with stage.watched(use_bind_port_ip=True) as reported:
+        assert reported.urls("app") == []
+        hangs_up.close()
+        hangs_up.stays = True
+        await hangs_up.open()
+        await reported.until(lambda: reported.urls("app") == [hangs_up.url])
+
+
+async def test_a_container_that_cannot_be_understood_harms_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await stage.server()
+
+    def contribute(container: Any, *rest: Any) -> Any:
+        if container.name == "bad":
+            raise RuntimeError("a mistake of ours")
+        return contribution.contribute(container, *rest)
+
+    monkeypatch.setattr(tuning, "contribute", contribute)
+    bad = stage.run("bad", server)
+    async with stage.watched() as reported:
+        await stage.docker.followed()
+        assert "a mistake of ours" in reported.problems[0]
+        stage.run("good", server)
+        await reported.until(lambda: reported.urls("good"))
+        assert reported.names("router") == ["good"]
+        stage.docker.rename(bad, "better")
+        await reported.until(lambda: reported.names("router") == ["better", "good"])
+        assert reported.problems == []

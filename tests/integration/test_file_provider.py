@@ -126,7 +126,7 @@ async def test_a_file_that_stays_empty_is_empty(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("http:\n  routers:\n    a:\n      rule: [", "a.yml:5"),
+        ("http:\n  routers:\n    a:\n      rule: [", "a.yml:4"),
         ("http:\n  routers:\n    a:\n      rul: Host(`x`)\n", "a.yml:4: http.routers.a.rul"),
         ("http:\n  {{ nope }}\n", "a.yml:2: column 6: function 'nope' not defined"),
     ],

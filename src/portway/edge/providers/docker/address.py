@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ def unknown_network(container: Container, wanted: str) -> str | None:
 
 def _port(container: Container, port: str) -> int | None:
     if port:
-        if not port.isdigit() or not 0 < int(port) < 65536:
+        if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise AddressError(f"{port!r} is not a port; write a number from 1 to 65535")
         return int(port)
     tcp = [exposed.number for exposed in container.ports if exposed.protocol == "tcp"]

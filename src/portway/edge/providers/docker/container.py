@@ -97,7 +97,7 @@ def parse_container(inspected: Mapping[str, Any]) -> Container:
 def parse_signal(text: object) -> int | None:
     """A signal's number from ``15``, ``SIGTERM``, ``term`` or ``RTMIN+3``; None if it is none."""
     name = str(text or "").strip().upper()
-    if name.isdigit():
+    if name.isdecimal():
         return int(name)
     match = re.fullmatch(r"(?:SIG)?([A-Z][A-Z0-9]*)(?:([+-])(\d{1,2}))?", name)
     if match is None or f"SIG{match[1]}" not in signal.Signals.__members__:
@@ -117,11 +117,11 @@ def _ports(found: Mapping[str, Any]) -> dict[Port, tuple[Binding, ...]]:
     ports: dict[Port, tuple[Binding, ...]] = {}
     for text, bindings in found.items():
         number, _, protocol = text.partition("/")
-        if not number.isdigit():
+        if not number.isdecimal():
             continue
         ports[Port(int(number), (protocol or "tcp").lower())] = tuple(
             Binding(b.get("HostIp") or "", int(b["HostPort"]))
             for b in bindings or ()
-            if str(b.get("HostPort") or "").isdigit()
+            if str(b.get("HostPort") or "").isdecimal()
         )
     return ports

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -43,9 +43,9 @@ from portway.edge.providers.docker.client import (
 )
 from portway.edge.providers.docker.container import Container, parse_signal
 from portway.edge.providers.docker.contribution import Contribution, Rules, contribute, wanted
-from portway.edge.providers.docker.labelling import read_labels
+from portway.edge.providers.docker.labelling import Labelled, read_labels
 from portway.edge.providers.docker.merge import Contributor, Index, Ref, merge
-from portway.edge.providers.docker.readiness import Gate, Gates
+from portway.edge.providers.docker.readiness import LINGER, Gate, Gates
 from portway.edge.providers.provider import Change, Emit, Report
 from portway.edge.providers.template import Template, TemplateError
 from portway.edge.static import Docker
@@ -81,7 +81,10 @@ class _Known(msgspec.Struct):
     container: Container
     contribution: Contribution
     gates: frozenset[Gate] = frozenset()
-    stopping: bool = False  # its stop signal was seen, and no start since
+    order: tuple[str, str] = ("", "")  # sorts the containers of one object
+    # Its stop signal was seen, and no start since: until when it is given time to end, in the
+    # event loop's time. If it runs on then, it ignored the signal.
+    stopping_until: float | None = None
 
 
 class DockerProvider:
@@ -103,8 +106,9 @@ class DockerProvider:
         self._failed: set[str] = set()  # containers whose inspection failed
         self._timers: dict[object, asyncio.TimerHandle] = {}
         self._skipped: dict[str, str] = {}
+        self._labels: dict[str, tuple[Mapping[str, str], Labelled]] = {}
         self._slots = asyncio.Semaphore(PARALLEL_INSPECTS)
-        self._gates = Gates(self._gate_changed)
+        self._gates = Gates(self._gate_changed, LINGER if options.use_bind_port_ip else 0.0)
         self._daemon: Daemon | None = None
         self._answering = asyncio.Event()
         self._synced = asyncio.Event()
@@ -234,6 +238,7 @@ class DockerProvider:
         """Compare with the daemon's list; inspect ``every`` container or only the strangers."""
         before = dict(self._versions)
         listed = await daemon.list()
+        self._forget_others({c.id for c in listed})
         candidates = {c.id for c in listed if self._is_candidate(c)}
         for container in self._known.keys() - candidates:
             if self._versions.get(container) == before.get(container):
@@ -241,13 +246,21 @@ class DockerProvider:
         looks = [
             self._refresh(container)
             for container in candidates
-            if every or container in self._failed or container not in self._known
-            if (container not in self._inspecting and container not in self._skipped) or every
+            if every
+            or container in self._failed
+            or not (container in self._known or container in self._inspecting)
         ]
         await asyncio.gather(*looks, return_exceptions=True)
 
+    def _forget_others(self, existing: set[str]) -> None:
+        """Drop notes on containers that went while nobody told."""
+        for notes in (self._skipped, self._versions, self._labels):
+            for container in notes.keys() - existing - self._known.keys():
+                del notes[container]
+        self._failed &= existing
+
     def _is_candidate(self, listed: Listed) -> bool:
-        labelled = read_labels(listed.labels)
+        labelled = self._labelled(listed.id, listed.labels)
         reason = wanted(labelled, listed.labels, self._rules)
         if not reason and not listed.alive and not labelled.allow_non_running:
             reason = "not running"
@@ -259,7 +272,7 @@ class DockerProvider:
 
     async def _consume(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
-            self._on_event(event)
+            self._guarded(event.container, partial(self._on_event, event))
 
     def _on_event(self, event: Event) -> None:
         container, action = event.container, event.action
@@ -277,18 +290,16 @@ class DockerProvider:
         elif action in _INSPECT_ON or (action == "create" and _shown_stopped(event)):
             for guest in self._guests.get(container, ()):
                 self._refresh(guest)
-            # A network is disconnected after the container died: nothing to look at then.
-            if action == "start" or known or not action.startswith("network"):
+            # Docker disconnects networks and says "stop" after the death: nothing to see then.
+            if known or action not in ("stop", "network connect", "network disconnect"):
                 self._look(event)
 
     def _look(self, event: Event) -> None:
-        if not self._rules.exposed_by_default and not any(
+        said = any(
             name.lower() in ("traefik.enable", "portway.enable") for name in event.attributes
-        ):
-            if event.container in self._known or event.action.startswith("network"):
-                self._refresh(event.container)
-            return
-        self._refresh(event.container)
+        )
+        if said or self._rules.exposed_by_default or event.container in self._known:
+            self._refresh(event.container)
 
     def _on_gone(self, container: str, known: _Known | None, destroyed: bool) -> None:
         self._versions[container] = self._versions.get(container, 0) + 1
@@ -297,38 +308,36 @@ class DockerProvider:
         if destroyed:
             self._versions.pop(container, None)
             self._skipped.pop(container, None)
+            self._labels.pop(container, None)
             self._hosts.pop(container, None)
             self._guests.pop(container, None)
         if known is None:
             return
-        if not destroyed and read_labels(known.container.labels).allow_non_running:
+        if not destroyed and self._labelled(container, known.container.labels).allow_non_running:
             self._apply(msgspec.structs.replace(known.container, status="exited"))
         else:
             self._remove(container)
 
     def _leave(self, container: str, known: _Known) -> None:
-        if known.stopping:
+        if known.stopping_until is not None:
             return
-        known.stopping = True
+        grace = known.container.stop_timeout + IGNORED_SIGNAL_AFTER
+        known.stopping_until = asyncio.get_running_loop().time() + grace
         self._touch(self._index.of_container(container))
-        self._later(
-            ("stopping", container),
-            known.container.stop_timeout + IGNORED_SIGNAL_AFTER,
-            lambda: self._refresh(container, revive=True),
-        )
+        self._later(("stopping", container), grace, partial(self._refresh, container))
 
     # ---- looking at containers
 
-    def _refresh(self, container: str, revive: bool = False) -> asyncio.Task[None]:
-        """Inspect a container; ``revive`` when it may have ignored its stop signal."""
+    def _refresh(self, container: str) -> asyncio.Task[None]:
+        """Inspect a container and take over what it says; replaces an inspection under way."""
         version = self._versions[container] = self._versions.get(container, 0) + 1
         if task := self._inspecting.pop(container, None):
             task.cancel()
-        task = asyncio.create_task(self._inspect(container, version, revive))
+        task = asyncio.create_task(self._inspect(container, version))
         self._inspecting[container] = task
         return task
 
-    async def _inspect(self, container: str, version: int, revive: bool) -> None:
+    async def _inspect(self, container: str, version: int) -> None:
         try:
             found = await self._ask(container)
             if found is not None:
@@ -346,11 +355,28 @@ class DockerProvider:
         if found is None:
             self._remove(container)
             return
-        if revive and found.running and (known := self._known.get(container)):
+        self._revive(found)
+        self._guarded(container, partial(self._apply, found))
+
+    def _revive(self, found: Container) -> None:
+        """Let a container that outlived its stop signal by far join again when it accepts."""
+        known = self._known.get(found.id)
+        now = asyncio.get_running_loop().time()
+        if known and found.running and known.stopping_until and known.stopping_until <= now:
             log.warning("container ignored its stop signal", container=found.name)
-            known.stopping = False
+            known.stopping_until = None
             self._set_gates(known, frozenset())
-        self._apply(found)
+
+    def _guarded(self, container: str, action: Callable[[], None]) -> None:
+        """Whatever one container makes go wrong must not end the provider."""
+        try:
+            action()
+        except Exception as error:
+            log.exception("container cannot be used", container=container)
+            text = f"container {container[:12]}: internal error: {type(error).__name__}: {error}"
+            self._set_problems(("broken", container), (text,))
+        else:
+            self._set_problems(("broken", container), ())
 
     async def _ask(self, container: str) -> Container | None:
         for attempt in range(INSPECT_ATTEMPTS):
@@ -380,7 +406,9 @@ class DockerProvider:
 
     def _apply(self, found: Container) -> None:
         """Take over what a container says now."""
-        contribution = contribute(found, read_labels(found.labels), self._rules, self._lookup)
+        contribution = contribute(
+            found, self._labelled(found.id, found.labels), self._rules, self._lookup
+        )
         if contribution.skipped:
             self._note_skipped(found.id, found.name, contribution.skipped)
             self._remove(found.id)
@@ -391,13 +419,14 @@ class DockerProvider:
         if known is None:
             known = self._known[found.id] = _Known(found, contribution)
         elif known.container.started_at != found.started_at:
-            known.stopping = False
+            known.stopping_until = None
             self._set_gates(known, frozenset())
             affected.update(self._index.of_container(found.id))
         # Its name and whether it takes traffic matter to every object it has a share of.
         if (known.container.status, known.container.name) != (found.status, found.name):
             affected.update(self._index.of_container(found.id))
         known.container, known.contribution = found, contribution
+        known.order = (found.default_name, found.id)
         affected.update(self._index.put(found.id, contribution.shares))
         addresses = {share.address for share in contribution.shares.values() if share.address}
         self._set_gates(known, frozenset(Gate(found.id, address) for address in addresses))
@@ -413,6 +442,12 @@ class DockerProvider:
         self._set_gates(known, frozenset())
         self._set_problems(("container", container), ())
         self._touch(self._index.put(container, {}))
+
+    def _labelled(self, container: str, labels: Mapping[str, str]) -> Labelled:
+        cached = self._labels.get(container)
+        if cached is None or cached[0] != labels:
+            cached = self._labels[container] = (labels, read_labels(labels))
+        return cached[1]
 
     def _lookup(self, container: str) -> Container | None:
         known = self._known.get(container)
@@ -467,11 +502,11 @@ class DockerProvider:
                 share=shares[container],
                 ready=(address := shares[container].address) is None
                 or self._gates.is_open(Gate(container, address)),
-                leaving=known.stopping or known.container.status == "paused",
+                leaving=known.stopping_until is not None or known.container.status == "paused",
             )
             for container, known in sorted(
                 ((container, self._known[container]) for container in shares),
-                key=lambda pair: (pair[1].container.default_name, pair[0]),
+                key=lambda pair: pair[1].order,
             )
         ]
         change, problems = merge(ref, contributors)

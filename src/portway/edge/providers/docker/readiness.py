@@ -23,6 +23,7 @@ CONNECT_TIMEOUT: Final = 1.0
 PARALLEL: Final = 256
 WATCH_INTERVAL: Final = 0.25
 WATCH_TIMEOUT: Final = 0.5
+LINGER: Final = 0.05  # seconds in which Docker's proxy of a published port hangs up again
 MISSES: Final = 2  # timeouts in a row that close an open gate; a refusal closes it at once
 
 
@@ -34,10 +35,15 @@ class Gate(NamedTuple):
 
 
 class Gates:
-    """Probes endpoints and tells ``changed`` when one opens or closes."""
+    """Probes endpoints and tells ``changed`` when one opens or closes.
 
-    def __init__(self, changed: Callable[[Gate], None]) -> None:
+    ``linger`` is how long a connection must last to count, in seconds. Docker's proxy takes
+    connections to a published port whether or not the container does.
+    """
+
+    def __init__(self, changed: Callable[[Gate], None], linger: float = 0.0) -> None:
         self._changed = changed
+        self._linger = linger
         self._open: set[Gate] = set()
         self._tasks: dict[Gate, asyncio.Task[None]] = {}
         self._tried: dict[Gate, asyncio.Event] = {}
@@ -117,7 +123,7 @@ class Gates:
         loop = asyncio.get_running_loop()
         while True:
             async with self._slots:
-                outcome = await connect(gate.address, CONNECT_TIMEOUT)
+                outcome = await connect(gate.address, CONNECT_TIMEOUT, self._linger)
             if tried := self._tried.get(gate):
                 tried.set()
             if outcome is None:
@@ -135,7 +141,7 @@ class Gates:
             if not self._watching:
                 return
             async with self._slots:
-                outcome = await connect(gate.address, WATCH_TIMEOUT)
+                outcome = await connect(gate.address, WATCH_TIMEOUT, self._linger)
             if outcome is None:
                 misses = 0
                 continue
@@ -146,22 +152,36 @@ class Gates:
                 return
 
 
-async def connect(address: Address, timeout: float) -> Exception | None:  # noqa: ASYNC109
-    """Connect and hang up again; None when it worked, else why not."""
+async def connect(
+    address: Address, seconds: float, linger: float = 0.0
+) -> OSError | TimeoutError | None:
+    """Connect and hang up again; None when it worked, else why not.
+
+    With ``linger``, the connection must not be closed by the peer for so many seconds.
+    """
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout):
-            family = _family(address.host)
-            if family is None:
-                transport, _ = await loop.create_connection(asyncio.Protocol, *address)
-                transport.close()
-                return None
+        async with asyncio.timeout(seconds):
+            host, port = address
+            if (family := _family(host)) is None:
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                family, host = found[0][0], str(found[0][4][0])
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setblocking(False)
-                await loop.sock_connect(probe, tuple(address))
+                await loop.sock_connect(probe, (host, port))
+                if linger and await _hangs_up(probe, linger):
+                    return ConnectionResetError("closed at once")
     except (OSError, TimeoutError) as error:
         return error
     return None
+
+
+async def _hangs_up(probe: socket.socket, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return not await asyncio.get_running_loop().sock_recv(probe, 1)
+    except TimeoutError:
+        return False
 
 
 def _family(host: str) -> socket.AddressFamily | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -31,12 +32,12 @@ log = structlog.get_logger(__name__)
 LOOK: Final = 1.0  # seconds between looks when nothing notifies
 QUIET: Final = 0.03  # seconds without a change of any file that end a burst of writes
 LONGEST: Final = 1.0  # seconds after which a burst ends in any case
+RACY_NS: Final = 50_000_000  # a signature this young, in ns, may miss the next change
 MAX_PROBLEMS: Final = 100
 
 _STEP, _DEBOUNCE = 20, 50  # ms in which the notifier collects events
-_UNREAD = Reading(None)
-
 Signature = tuple[int, ...]
+UNSETTLED: Final[Signature] = (-1,)
 
 
 class _Content(NamedTuple):
@@ -162,11 +163,13 @@ class FileProvider:
             return False
         self._missing = ()
         signatures = await asyncio.to_thread(lambda: {path: _signature(path) for path in paths})
-        changed = False
+        changed, now = False, time.time_ns()
         for path in signatures.keys() | self._newest.keys():
             signature = signatures.get(path, ())
             if signature != self._signatures.get(path):
-                self._signatures[path] = signature
+                # A file written a moment ago may change again within the clock's resolution.
+                settled = not signature or now - signature[-1] > RACY_NS
+                self._signatures[path] = signature if settled else UNSETTLED
                 changed |= await self._read(path, again)
         return changed
 
