@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -86,7 +87,7 @@ class Control:
         self._aggregator = Aggregator(models(static), static.providers.precedence)
         self._compiler = Compiler(self._aggregator, list(static.entry_points))
         self._admin = Admin(self._sockets.admin)
-        self._ads = Ads(self._rejected, self._settled, warmed=self._admin.warmed)
+        self._ads = Ads(self._rejected, self._settled)
         self._plane = DataPlane(
             self._aggregator, self._compiler, self._ads.update, self._listener_refused
         )
@@ -229,12 +230,13 @@ class Control:
         self._plane.rejected(rejection)
 
     def _listener_refused(self, name: str, reason: str) -> None:
+        if self._stop.is_set():
+            return
         address = self._static.entry_points[name].address
-        log.critical(
-            "entry point cannot be opened", entry_point=name, address=address, reason=reason
-        )
+        cause = re.search(r"cannot bind '[^']*': ([^\n]*)", reason)
         print(
-            f"portway: entryPoints.{name}.address: cannot listen on {address}: {reason}",
+            f"portway: entryPoints.{name}.address: cannot listen on {address}: "
+            f"{cause[1] if cause else reason.strip()}",
             file=sys.stderr,
         )
         self._exit_code = EX_CONFIG

@@ -397,6 +397,8 @@ def envoy_argv(binary: Path, config: Path, launch: Launch) -> list[str]:
         # Else segments stay in /dev/shm; one Envoy per directory needs no hot restart.
         "--disable-hot-restart",
         *("--log-level", launch.log_level),
+        # `misc` only warns about API fields that Envoy calls work in progress.
+        *("--component-log-level", "misc:error"),
         *("--log-format", _LOG_FORMATS.get(launch.log_format, _LOG_FORMATS["common"])),
     ]
 

@@ -17,11 +17,14 @@ from portway.rules import Alternative, is_unconditional, route_match
 CATCH_ALL = "*"
 
 # Field numbers of envoy.config.route.v3 messages.
-_CONFIG_NAME, _CONFIG_VHOSTS = 1, 2
+_CONFIG_NAME, _CONFIG_VHOSTS, _CONFIG_REMOVED_HEADERS = 1, 2, 8
 _VHOST_NAME, _VHOST_DOMAINS, _VHOST_ROUTES = 1, 2, 3
 _ROUTE_MATCH = 1
 # ignore_port_in_host_matching = true: `Host: a.test:8080` reaches the router of a.test.
 _IGNORE_PORT = b"\x70\x01"
+
+# Envoy tells upstreams who called; Traefik's upstreams know X-Real-Ip.
+_REMOVED_HEADERS = field(_CONFIG_REMOVED_HEADERS, "x-envoy-external-address")
 
 Order = tuple[int, int, str]
 
@@ -87,7 +90,9 @@ class RouteTable:
             else:
                 self._built.pop(host, None)
         self._stale = set()
-        body = b"".join((field(_CONFIG_NAME, self.name), *self._built.values(), _IGNORE_PORT))
+        body = b"".join(
+            (field(_CONFIG_NAME, self.name), *self._built.values(), _REMOVED_HEADERS, _IGNORE_PORT)
+        )
         return Resource.of(ROUTES, self.name, body)
 
     def _touch(self, host: str | None) -> None:
