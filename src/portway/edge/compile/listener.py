@@ -41,7 +41,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 from portway.edge import pipeline
 from portway.edge.compile.forwarded import PEER, early_mutation, pack, request_filter
 from portway.envoy.resource import LISTENER, Resource
-from portway.rules import CLIENT_IP_KEY
+from portway.rules import CLIENT_IP
 
 _MAX_HEADER_KB = 8192  # Envoy's limit of max_request_headers_kb
 
@@ -106,7 +106,7 @@ def _chain(spec: ListenerSpec, *, trusted: bool, match: FilterChainMatch) -> Fil
 
 def _client_ip() -> SetFilterState:
     """Keeps the peer's address where ClientIP rules look for it, once per connection."""
-    value = FilterStateValue(object_key=CLIENT_IP_KEY, factory_key="envoy.network.ip")
+    value = FilterStateValue(object_key=CLIENT_IP, factory_key="envoy.network.ip")
     value.format_string.text_format_source.inline_string = PEER
     return SetFilterState(on_new_connection=[value])
 
