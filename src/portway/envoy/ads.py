@@ -144,6 +144,19 @@ class Ads:
             self._settled.clear()
             await self._settled.wait()
 
+    def join(self, send: Callable[[discovery_pb2.DeltaDiscoveryResponse], None]) -> Stream:
+        """A new stream that gets its responses by ``send``; the caller runs it."""
+        stream = Stream(self, send, self._note_change, patience=self._patience)
+        self._streams.add(stream)
+        if self._open:
+            stream.open()
+        return stream
+
+    def leave(self, stream: Stream) -> None:
+        """Forget a stream that has ended."""
+        self._streams.discard(stream)
+        self._note_change()
+
     # What streams ask and tell (ads_stream.Store)
 
     def get(self, key: Key) -> Resource | None:
@@ -206,15 +219,7 @@ class Ads:
             while True:
                 await context.write(await outbox.get())
 
-        stream = Stream(
-            self,
-            outbox.put_nowait,
-            self._note_change,
-            patience=self._patience,
-        )
-        self._streams.add(stream)
-        if self._open:
-            stream.open()
+        stream = self.join(outbox.put_nowait)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(write()), group.create_task(stream.run())]
@@ -226,5 +231,4 @@ class Ads:
             _log.exception("an ADS stream failed; Envoy will reconnect", exc_info=failure)
             raise
         finally:
-            self._streams.discard(stream)
-            self._note_change()
+            self.leave(stream)

@@ -329,6 +329,8 @@ class Stream:
             self._refuse(flight, request.error_detail.message)
             return
         for resource in flight.resources:
+            if not self._follows(resource.key):
+                continue
             self._held[resource.key] = resource.version
             self._refused.pop(resource.key, None)
             self._outdated.discard(resource.key)
