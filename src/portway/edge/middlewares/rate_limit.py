@@ -164,7 +164,10 @@ local function early(first, second, interval, burst, patience)
   local arrival = known and times[slot] or present
   local furthest = present + burst * interval + patience
   if arrival < present then arrival = present end
-  if arrival > furthest then arrival = furthest end  -- the limit was stricter before
+  if arrival > furthest then  -- the limit was stricter before
+    arrival = furthest
+    times[slot] = arrival
+  end
   arrival = arrival + interval
   local delay = arrival - present - burst * interval
   if delay <= patience then
@@ -204,7 +207,8 @@ step.rateLimit = { request = function(h, p)
     return true
   end
   if wait > 0 then
-    delay(h, (tonumber(h:headers():get(DELAY_HEADER)) or 0) + wait * 1000)
+    local held = h:headers():get(DELAY_HEADER)
+    delay(h, tonumber(held or 0) + wait * 1000)
   end
 end }
 """
