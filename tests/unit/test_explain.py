@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -200,4 +201,5 @@ def test_no_question_breaks_the_reader(parameters: list[tuple[str, str]]) -> Non
     except ValueError as error:
         assert str(error)
     else:
-        explain.explain(question, Runtime({}, {}, {}, {}, {}), explain.by_priority)
+        nobody = Runtime({}, {}, {}, {}, {})
+        asyncio.run(explain.explain(question, nobody, explain.by_priority))

@@ -163,21 +163,17 @@ class _Pages:
 
     async def raw_data(self, request: Request) -> Response:
         runtime = self._runtime
-        servers = await self._servers.status(runtime.services.values())
-        sections = {
-            "routers": {n: self._raw_routers.get(i) for n, i in runtime.routers.items()},
-            "middlewares": {
-                n: self._raw_middlewares.get(i) for n, i in runtime.middlewares.items()
-            },
-            "services": {
-                n: with_members(self._raw_services.get(i), _server_status(servers, n))
-                for n, i in runtime.services.items()
-            },
-        }
-        self._raw_routers.keep_only(runtime.routers)
-        self._raw_middlewares.keep_only(runtime.middlewares)
-        self._raw_services.keep_only(runtime.services)
-        texts = [b'"%s":%s' % (k.encode(), mapping(v)) for k, v in sections.items() if v]
+        servers = await self._servers.status(list(runtime.services.values()))
+        routers = await self._raw_routers.members(runtime.routers)
+        services = await self._raw_services.members(runtime.services)
+        middlewares = await self._raw_middlewares.members(runtime.middlewares)
+        for name, states in servers.items():
+            if name in services and states:
+                services[name] = with_members(services[name], {"serverStatus": states})
+        sections = {b"routers": routers, b"middlewares": middlewares, b"services": services}
+        texts = [
+            b'"%s":%s' % (key, mapping(members)) for key, members in sections.items() if members
+        ]
         return _json(b"{" + b",".join(texts) + b"}")
 
     async def entry_points(self, request: Request) -> Response:
@@ -246,7 +242,7 @@ class _Pages:
             question = explain.read(request.query_params.multi_items(), self._static.entry_points)
         except ValueError as error:
             return _error(400, str(error))
-        answer = explain.explain(question, self._runtime, self._order)
+        answer = await explain.explain(question, self._runtime, self._order)
         return _json(render.encode(answer))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from portway.edge.api.render import Json, encode
 from portway.edge.runtime import MiddlewareInfo, RouterInfo, ServiceInfo
+
+_AT_ONCE = 64  # objects to encode before other tasks get a turn
 
 Info = TypeVar("Info", RouterInfo, ServiceInfo, MiddlewareInfo)
 
@@ -31,6 +35,16 @@ class Encoded:
         text = encode(self._render(info))
         self._texts[info.name] = (info.config, state, text)
         return text
+
+    async def members(self, infos: Mapping[str, Info]) -> dict[str, bytes]:
+        """The JSON texts of all objects by name; other tasks run in between."""
+        texts = {}
+        for number, (name, info) in enumerate(list(infos.items())):
+            texts[name] = self.get(info)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self.keep_only(infos)
+        return texts
 
     def keep_only(self, names: Mapping[str, Any]) -> None:
         """Forget objects that are gone, once they are as many as those that are there."""
@@ -58,4 +72,9 @@ def array(texts: list[bytes]) -> bytes:
 
 def mapping(texts: Mapping[str, bytes]) -> bytes:
     """Encoded values as an encoded object with sorted keys."""
-    return b"{" + b",".join(encode(k) + b":" + texts[k] for k in sorted(texts)) + b"}"
+    return b"{" + b",".join(_key(name) + texts[name] for name in sorted(texts)) + b"}"
+
+
+@lru_cache(maxsize=65_536)
+def _key(name: str) -> bytes:
+    return encode(name) + b":"

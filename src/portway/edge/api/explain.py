@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ MAX_URL: Final = 65_536
 MAX_HEADERS: Final = 200
 MAX_OTHERS: Final = 1_000
 _OTHERS = 50
+_AT_ONCE = 64  # routers to look at before other tasks get a turn
 _PARAMETERS = ("url", "method", "header", "client_ip", "entryPoint", "limit")
 _PORTS = {"http": 80, "https": 443}
 
@@ -127,14 +130,21 @@ def _choose(
     return {name: listening[name].address for name in chosen}, note
 
 
-def explain(question: Question, runtime: Runtime, order: Order) -> Json:
-    """The answer to a question, ready to be encoded."""
+async def explain(question: Question, runtime: Runtime, order: Order) -> Json:
+    """The answer to a question, ready to be encoded.
+
+    Lets other tasks run in between; it tells of the routers there were when it was asked.
+    """
     request = question.request
     routers = sorted(runtime.routers.values(), key=order)
-    rules = {info.name: _rule(info) for info in routers}
-    matching = {
-        name for name, rule in rules.items() if rule is not None and evaluate(rule, request)
-    }
+    rules = {}
+    matching = set()
+    for number, info in enumerate(routers):
+        rules[info.name] = rule = _rule(info.config.rule)
+        if rule is not None and evaluate(rule, request):
+            matching.add(info.name)
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
     answer: Json = {
         "request": {
             "method": request.method,
@@ -268,8 +278,9 @@ def _same_security(info: RouterInfo, question: Question) -> bool:
     return (info.config.tls is not None) == question.tls
 
 
-def _rule(info: RouterInfo) -> Rule | None:
+@lru_cache(maxsize=65_536)
+def _rule(text: str) -> Rule | None:
     try:
-        return parse(info.config.rule) if info.config.rule else None
+        return parse(text) if text else None
     except RuleError:
         return None
