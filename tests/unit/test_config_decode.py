@@ -232,6 +232,13 @@ def test_a_problem_is_one_line(problem: Problem, line: str) -> None:
     assert str(problem) == line
 
 
+def test_a_problem_stays_one_line_whatever_the_input() -> None:
+    problem = Problem("", None, "a\n\x1b[2Jb" + "c" * 9000, "\ud800")
+    assert str(problem).startswith(r"a\n\x1b[2Jbccc")
+    assert str(problem).endswith(r"ccc…: \ud800")
+    assert len(str(problem)) < 250
+
+
 def test_nearest_name() -> None:
     assert nearest("adress", ["address", "http"]) == "; did you mean address?"
     assert nearest("zzz", ["b", "a"]) == "; valid here: a, b"

@@ -23,7 +23,17 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         """One line: ``traefik.yml:12: entryPoints.web.adress: field not found, ...``."""
         place = f"{self.source}:{self.line}" if self.source and self.line else self.source
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        parts = (place, short(self.key, 200), short(self.message, 600))
+        return ": ".join(part for part in parts if part)
+
+
+def short(text: str, most: int) -> str:
+    """The text, cut, and with control characters escaped: input never moves the cursor."""
+    if len(text) > most:
+        text = text[:most] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

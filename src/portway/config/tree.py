@@ -99,9 +99,13 @@ def _table(node: _Node) -> Table:
     return table
 
 
-def place(tree: Tree, path: Iterable[str]) -> At:
-    """Where the deepest existing part of ``path`` was written; names match in any case."""
+def place(tree: Tree, path: Iterable[str]) -> tuple[At, int]:
+    """Where the deepest part of ``path`` that exists was written, and how deep that is.
+
+    Names match in any case.
+    """
     found: At = None
+    depth = 0
     for name in path:
         if not isinstance(tree, dict):
             break
@@ -110,4 +114,5 @@ def place(tree: Tree, path: Iterable[str]) -> At:
             break
         found = tree.at.get(key, found) if isinstance(tree, Table) else found
         tree = tree[key]
-    return found
+        depth += 1
+    return found, depth

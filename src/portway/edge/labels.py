@@ -5,7 +5,7 @@ A label that is wrong disables the object it names and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -21,7 +21,6 @@ from portway.config import (
     decode,
     grow,
     nearest,
-    place,
 )
 from portway.edge.dynamic import Middleware, Router, Service
 
@@ -132,22 +131,24 @@ def _root(name: str, child: Tree, tree: Table, decoded: Decoded) -> None:
     if root == "http":
         _http(name, child, tree, decoded)
     elif root in ("tcp", "udp", "tls"):
-        label = str(place(tree, _first_path(name, child)))
+        label = _first_label(name, child, tree)
         message = f"{root} is not supported yet; its labels have no effect"
         decoded.problems.append(_problem(label, message))
     elif root not in _ROOTS:
         # Other tools and constraints use labels under our prefix: only likely typos are told.
         hint = nearest(name, _ROOTS)
         if "did you mean" in hint:
-            label = str(place(tree, _first_path(name, child)))
+            label = _first_label(name, child, tree)
             decoded.problems.append(_problem(label, f"has no effect, node: {name}{hint}"))
 
 
-def _first_path(name: str, child: Tree) -> Iterable[str]:
-    yield name
-    while isinstance(child, dict) and child:
-        name, child = next(iter(child.items()))
-        yield name
+def _first_label(name: str, child: Tree, tree: Table) -> str:
+    """The first label below a node, as it was written."""
+    shown = tree.at[name]
+    while isinstance(child, Table) and child:
+        name = next(iter(child))
+        shown, child = child.at[name], child[name]
+    return str(shown)
 
 
 def _http(name: str, child: Tree, tree: Table, decoded: Decoded) -> None:

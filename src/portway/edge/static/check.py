@@ -61,10 +61,12 @@ class _Place(NamedTuple):
         return self.at(path.split("."), message)
 
     def at(self, path: Sequence[str], message: str) -> Problem:
-        found = place(self.tree, path)
-        if isinstance(found, str):
-            return Problem(self.source, None, found, message)
-        return Problem(self.source, found, ".".join(path), message)
+        found, depth = place(self.tree, path)
+        if not isinstance(found, str):
+            return Problem(self.source, found, ".".join(path), message)
+        # A key that was not given is not blamed on a distant relative that was.
+        key = found if depth >= len(path) - 1 else ".".join(path)
+        return Problem(self.source, None, key, message)
 
 
 def removed(tree: Table, source: str) -> list[Problem]:
@@ -147,6 +149,8 @@ def _entry_points(static: Static, where: _Place) -> list[Problem]:
             both = point.reuse_port and static.entry_points[other].reuse_port
             if address.clashes(listen) and not both:
                 message = f"address {address} is already taken by entry point {other} ({listen})"
+                if place(where.tree, ("entryPoints", name))[1] < 2:
+                    message += f"; {name} is there for api.insecure or ping, move one of them"
                 problems.append(where.problem(path, message))
         taken[name] = address
         problems += _entry_point_options(name, point, static, where)

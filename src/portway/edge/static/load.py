@@ -154,7 +154,7 @@ def _from_tree(tree: Table, source: str, gone: Sequence[Problem]) -> Loaded:
         )
         log = msgspec.structs.replace(static.log, level="ERROR")
         static = msgspec.structs.replace(static, log=log)
-    if static.api and static.api.dashboard and place(tree, ("api", "dashboard")) is not None:
+    if static.api and static.api.dashboard and place(tree, ("api", "dashboard"))[1] == 2:
         notices.append("api.dashboard has no effect yet: the API is served without a dashboard")
     if static.core.default_rule_syntax == "v2":
         notices.append("core.defaultRuleSyntax v2 has no effect: rules are read as v3")
