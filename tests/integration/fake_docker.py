@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import re
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -151,6 +152,8 @@ class FakeDocker:
         self.requests: list[str] = []
         self._server: asyncio.Server | None = None
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._more: list[asyncio.Server] = []
+        self.logins: set[str] = set()  # values of the Authorization header
         self._following = asyncio.Condition()
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -172,11 +175,19 @@ class FakeDocker:
         """Listen."""
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
+    async def listen_tcp(self, context: ssl.SSLContext | None = None) -> int:
+        """Listen on a port of 127.0.0.1 as well, which is returned."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        self._more.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
     async def shut_down(self) -> None:
         """Vanish: the socket is gone and every connection is cut."""
         if self._server is None:
             return
-        self._server.close()
+        for server in (self._server, *self._more):
+            server.close()
         for listener in self._listeners:
             listener.put_nowait(None)
         for writer in list(self._connections):
@@ -277,6 +288,8 @@ class FakeDocker:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
                 length = re.search(rb"(?im)^content-length:\s*(\d+)", head)
+                if login := re.search(rb"(?im)^authorization:\s*(.*?)\r$", head):
+                    self.logins.add(login[1].decode())
                 if length:
                     await reader.readexactly(int(length[1]))
                 await self._answer(method, target, reader, writer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from portway.edge.dynamic import Middleware
 from portway.edge.providers.docker import DockerProvider, contribution
 from portway.edge.providers.docker import provider as tuning
 from portway.edge.static import Docker
+from portway.edge.static.options import ClientTLS
 from tests.integration.fake_docker import FakeContainer, FakeDocker
 from tests.integration.provider_harness import Reported, running
 
@@ -522,3 +525,57 @@ async def test_a_container_that_cannot_be_understood_harms_no_other(
         stage.docker.rename(bad, "better")
         await reported.until(lambda: reported.names("router") == ["better", "good"])
         assert reported.problems == []
+
+
+async def test_a_tcp_endpoint_with_a_login(stage: Stage) -> None:
+    server = await stage.server()
+    stage.run("one", server)
+    port = await stage.docker.listen_tcp()
+    options = Docker(endpoint=f"tcp://127.0.0.1:{port}", username="me", password="secret")
+    async with running(DockerProvider(options)) as reported:
+        assert reported.urls("one") == [server.url]
+        assert stage.docker.logins == {"Basic bWU6c2VjcmV0"}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with cert.pem and key.pem for 127.0.0.1."""
+    directory = tmp_path_factory.mktemp("tls")
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command = ["openssl", "req", "-x509", *kind, *subject, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    return directory
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+async def test_a_tls_endpoint_with_a_client_certificate(
+    stage: Stage, certificate: Path, as_text: bool
+) -> None:
+    server = await stage.server()
+    stage.run("one", server)
+    cert, key = certificate / "cert.pem", certificate / "key.pem"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cert)
+    context.load_cert_chain(cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    port = await stage.docker.listen_tcp(context)
+    shown = [cert.read_text(), key.read_text()] if as_text else [str(cert), str(key)]
+    tls = ClientTLS(ca=shown[0], cert=shown[0], key=shown[1])
+    options = Docker(endpoint=f"tcp://127.0.0.1:{port}", tls=tls)
+    async with running(DockerProvider(options)) as reported:
+        assert reported.urls("one") == [server.url]
+
+
+async def test_a_daemon_that_is_not_trusted_is_told(
+    stage: Stage, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "FIRST_REPORT_ABSENT", 0.5)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    port = await stage.docker.listen_tcp(context)
+    async with running(DockerProvider(Docker(endpoint=f"https://127.0.0.1:{port}"))) as reported:
+        assert "certificate verify failed" in reported.problems[0]
+    wrong = Docker(endpoint=f"https://127.0.0.1:{port}", tls=ClientTLS(ca="/nowhere/ca.pem"))
+    async with running(DockerProvider(wrong)) as reported:
+        assert "the TLS files of the Docker endpoint" in reported.problems[0]

@@ -28,6 +28,10 @@ from portway.edge.providers.docker.merge import Ref, Share
 from portway.edge.providers.template import Record, Template, TemplateError
 
 SCHEMES = ("http", "https", "h2c")
+NO_BALANCER = (
+    "load-balancer is not defined: labels can only define loadBalancer services; define others "
+    "in a file and refer to name@file"
+)
 
 
 class Rules(NamedTuple):
@@ -50,11 +54,12 @@ class Contribution(NamedTuple):
 
 def wanted(labelled: Labelled, labels: Mapping[str, str], rules: Rules) -> str:
     """Why the container's labels keep it out; empty when they do not."""
-    enabled = rules.exposed_by_default if labelled.enable is None else labelled.enable
-    if not enabled:
-        return "not exposed: " + (
-            "traefik.enable is false" if labelled.enable is False else "no label traefik.enable"
-        )
+    if labelled.enable_problems:
+        return "its label traefik.enable is wrong"
+    if labelled.enable is False:
+        return "its label traefik.enable is false"
+    if labelled.enable is None and not rules.exposed_by_default:
+        return "it has no label traefik.enable, and containers are not exposed by default"
     return "" if rules.constraint(labels) else "its labels do not satisfy the constraints"
 
 
@@ -63,8 +68,8 @@ def contribute(
 ) -> Contribution:
     """The objects ``container`` contributes to, each with its share."""
     if reason := _skipped(container, labelled, rules):
-        return Contribution({}, skipped=reason)
-    problems = [f"container {container.name!r}: {text}" for text in labelled.problems]
+        return Contribution({}, labelled.about(container.name, labelled.enable_problems), reason)
+    problems = [*labelled.about(container.name, labelled.problems)]
     services = dict(labelled.services)
     routers = dict(labelled.routers)
     nothing = not (services or routers or labelled.middlewares)
@@ -119,7 +124,7 @@ def _with_errors(share: Share, errors: tuple[str, ...]) -> Share:
 def _service(service: Service, serving: bool, address: Callable[[str], Address]) -> Share:
     balancer = service.load_balancer
     if balancer is None:
-        return Share(service, ("load-balancer is not defined",))
+        return Share(service, (NO_BALANCER,))
     described = balancer.server or LabelServer()
     plain = Service(load_balancer=msgspec.structs.replace(balancer, server=None, servers=[]))
     if not serving:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from portway.edge.dynamic import Middleware, Router, Service
@@ -25,6 +25,11 @@ class Labelled(NamedTuple):
     allow_non_running: bool = False
     other_protocols: bool = False  # there are TCP or UDP routers or services
     problems: tuple[str, ...] = ()  # that belong to no object
+    enable_problems: tuple[str, ...] = ()  # why nobody knows whether it is to be exposed
+
+    def about(self, container: str, problems: Iterable[str]) -> tuple[str, ...]:
+        """Problems with the name of the container they are about."""
+        return tuple(f"container {container!r}: {problem}" for problem in problems)
 
 
 def read_labels(labels: Mapping[str, str]) -> Labelled:
@@ -43,4 +48,9 @@ def read_labels(labels: Mapping[str, str]) -> Labelled:
         allow_non_running=decoded.options.allow_non_running,
         other_protocols=any(map(_OTHER_PROTOCOLS.match, labels)),
         problems=tuple(map(str, decoded.problems)),
+        enable_problems=tuple(
+            str(problem)
+            for problem in decoded.problems
+            if problem.key.partition(".")[2].lower() == "enable"
+        ),
     )

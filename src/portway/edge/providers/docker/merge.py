@@ -127,8 +127,11 @@ def merge(ref: Ref, contributors: Iterable[Contributor]) -> tuple[Change, tuple[
 
 
 def _with_servers(balancer: LoadBalancer, ready: Iterable[Contributor]) -> LoadBalancer:
-    servers = {c.share.server.url: c.share.server for c in reversed([*ready]) if c.share.server}
-    return msgspec.structs.replace(balancer, servers=[*reversed(servers.values())])
+    servers: dict[str, Server] = {}
+    for contributor in ready:
+        if server := contributor.share.server:
+            servers.setdefault(server.url, server)
+    return msgspec.structs.replace(balancer, servers=[*servers.values()])
 
 
 def _conflict(ref: Ref, one: Contributor, other: Contributor) -> str:

@@ -258,6 +258,10 @@ class DockerProvider:
             for container in notes.keys() - existing - self._known.keys():
                 del notes[container]
         self._failed &= existing
+        for key in list(self._problems):
+            match key:
+                case "container" | "broken", container if container not in existing:
+                    self._set_problems(key, ())
 
     def _is_candidate(self, listed: Listed) -> bool:
         labelled = self._labelled(listed.id, listed.labels)
@@ -266,6 +270,8 @@ class DockerProvider:
             reason = "not running"
         if reason:
             self._note_skipped(listed.id, listed.name, reason)
+            problems = labelled.about(listed.name, labelled.enable_problems)
+            self._set_problems(("container", listed.id), problems)
         return not reason
 
     # ---- events
@@ -309,6 +315,8 @@ class DockerProvider:
             self._versions.pop(container, None)
             self._skipped.pop(container, None)
             self._labels.pop(container, None)
+            self._set_problems(("container", container), ())
+            self._set_problems(("broken", container), ())
             self._hosts.pop(container, None)
             self._guests.pop(container, None)
         if known is None:
@@ -412,6 +420,7 @@ class DockerProvider:
         if contribution.skipped:
             self._note_skipped(found.id, found.name, contribution.skipped)
             self._remove(found.id)
+            self._set_problems(("container", found.id), contribution.problems)
             return
         self._skipped.pop(found.id, None)
         known = self._known.get(found.id)
