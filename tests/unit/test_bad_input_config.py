@@ -191,7 +191,6 @@ DYNAMIC_FILES = [
     (HTTP + "      rule: again\n", ':6: mapping key "rule" already defined at line 4'),
     (HTTP + "      service: [\n", ':6: mapping key "service" already defined at line 5'),
     (HTTP + "      middlewares: [a\n", ":6: not valid YAML: did not find expected ',' or ']'"),
-    (HTTP + "{{ range .x }}\n", ":6: templates are not supported: {{ range .x }}; only {{ env \"NAME\" }} is"),
 ]  # fmt: skip
 
 

@@ -49,11 +49,6 @@ def test_an_empty_file_is_an_empty_configuration(content: str) -> None:
             "d.yml:9: http.services.s.loadBalancer.server: field not found, node: server; "
             "did you mean servers?",
         ),
-        (
-            ROUTER + "{{ range $i := until 3 }}\n{{ end }}\n",
-            "d.yml:6: templates are not supported: {{ range $i := until 3 }}; "
-            'only {{ env "NAME" }} is',
-        ),
     ],
 )
 def test_one_error_refuses_the_file(content: str, problem: str) -> None:
@@ -78,40 +73,3 @@ def test_what_has_no_effect_is_told_and_prevents_nothing() -> None:
         Problem("d.yml", 8, "tcp", "is not supported yet and has no effect"),
         Problem("d.yml", 10, "htpp", "unknown key, has no effect; did you mean http?"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("template", "rule"),
-    [
-        ('{{ env "NAME" }}', "value"),
-        ("{{env `NAME`}}", "value"),
-        ('a {{- env "NAME" -}} b', "avalueb"),
-        ('a{{ env "UNSET" }}b', "ab"),
-        ('{{ "{{ x }}" }}', "{{ x }}"),
-        ("{{/* a {{ note }} */}}value", "value"),
-        ("{ {a} }", "{ {a} }"),
-    ],
-)
-def test_templates(template: str, rule: str) -> None:
-    content = f"http:\n  routers:\n    r:\n      rule: '{template}'\n"
-    dynamic, problems = decode_dynamic(content, "d.yml", {"NAME": "value"})
-    assert problems == []
-    assert dynamic is not None
-    assert dynamic.http is not None
-    assert dynamic.http.routers["r"].rule == rule
-
-
-@pytest.mark.parametrize(
-    "action", ["{{ .Name }}", '{{ env "A" | quote }}', "{{ env NAME }}", "{{ x"]
-)
-def test_other_templates_are_refused_with_their_line(action: str) -> None:
-    dynamic, (problem,) = decode_dynamic(
-        f"# {action}\n{ROUTER}\n  # {action}\nx: {action}", "d.yml"
-    )
-    assert dynamic is None
-    assert problem.line == 9
-    assert problem.message.startswith(f"templates are not supported: {action}")
-
-
-def test_a_template_in_a_comment_is_a_comment() -> None:
-    assert decode_dynamic("# {{ range .x }}\n" + ROUTER, "d.yml") == (EXPECTED, [])

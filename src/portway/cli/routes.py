@@ -55,11 +55,11 @@ class Unreachable(click.ClickException):
 @click.option(
     "--api",
     "url",
-    envvar="PORTWAY_API",
+    envvar="PORTWAY_URL",
     default=DEFAULT_API,
     show_default=True,
     metavar="URL",
-    help="Where the API is, base path included (environment: PORTWAY_API).",
+    help="Where the API is, base path included (environment: PORTWAY_URL).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--errors", "only_errors", is_flag=True, help="Only routers with errors.")
@@ -101,7 +101,7 @@ def _ask(url: str, path: str, missing_is: Any = None) -> Any:
         reason = getattr(cause, "strerror", None) or cause
         raise Unreachable(
             f"cannot reach the API at {url} ({reason}): start Portway with --api.insecure=true,"
-            " or say where it is with --api URL or PORTWAY_API"
+            " or say where it is with --api URL or PORTWAY_URL"
         ) from error
     except ValueError as error:
         raise Unreachable(
