@@ -8,9 +8,8 @@ from importlib import metadata
 
 import click
 
-from portway import __version__
+from portway import CODENAME, __version__
 
-CODENAME = "breakwater"
 _FORMAT = """\
 Version:        {{.Version}}
 Codename:       {{.Codename}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from portway import CODENAME
 from portway.config.options import Unsupported
 from portway.edge.api import explain, listing, render
 from portway.edge.api.cache import Encoded, array, mapping, with_members
 from portway.edge.api.servers import Health, Servers
 from portway.edge.runtime import Runtime, ServiceInfo
 from portway.edge.static import Static
-
-CODENAME: Final = "portway"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
