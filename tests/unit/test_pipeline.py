@@ -142,7 +142,8 @@ def test_equal_steps_have_one_id() -> None:
         ([lua("f", delays=True)], "lua0", "steps", {"always", "clean"}),
         ([lua("f", delays=True), N, lua("f", delays=True)], "lua0", "steps", {"always", "clean"}),
         ([lua("f", delays=True), N, lua("f", delays=True)], "lua1", "steps", set()),
-        ([lua("f", paths=True), L], "lua0", "steps", {"always", "tidy"}),
+        ([lua("f", paths=True), L], "lua0", "steps", {"always"}),
+        ([lua("f", paths=True), L, lua("f", paths=True)], "lua0", "steps", {"always", "tidy"}),
         ([lua("f", paths=True), N, lua("f", paths=True), L], "lua0", "steps", {"always"}),
         ([lua("f", paths=True), N, lua("f", paths=True), L], "lua1", "steps", {"tidy"}),
     ],
@@ -153,6 +154,14 @@ def test_what_a_run_of_the_script_is_told(
     arrangement = pipeline.arrange(steps)
     assert run(arrangement, slot).name == script
     assert set(context(arrangement, slot)) - {"id", "slot", "steps"} == flags
+
+
+def test_only_paths_that_a_later_step_deals_in_may_stay_open() -> None:
+    path: Step = lua("f", paths=True)
+    arrangement = pipeline.arrange([path, L, path, N, path, L])
+    open_ = [step.get("o", False) for step in context(arrangement, "lua0")["steps"]]
+    assert open_ == [True, False, True]
+    assert not any("o" in step for step in context(arrangement, "lua1")["steps"])
 
 
 def test_only_steps_that_delay_switch_the_fault_filter_on() -> None:

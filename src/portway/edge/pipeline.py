@@ -91,7 +91,8 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
     chains: dict[str, dict[str, Chain]] = {}
     index, lua_used = 0, False
     may_stop = cleaned = False
-    last_path = max((n for n, s in enumerate(steps) if isinstance(s, Lua) and s.paths), default=-1)
+    in_paths = [n for n, step in enumerate(steps) if isinstance(step, Lua) and step.paths]
+    last_path = in_paths[-1] if in_paths else -1
     done = 0
     for kind, group in groupby(steps, type):
         members = list(group)
@@ -114,9 +115,11 @@ def arrange(steps: Sequence[Step]) -> Arrangement:
         flags = {
             "always": not may_stop,
             "clean": delays and not cleaned,
-            "tidy": first <= last_path < done,
+            "tidy": len(in_paths) > 1 and first <= last_path < done,
         }
-        per_filter[_lua(index)] = _steps_config(_lua(index), run, flags)
+        entries = [_entry(step, n < last_path) for n, step in enumerate(run, first)]
+        name = _SCRIPT if any(step.responds for step in run) else _REQUEST_SCRIPT
+        per_filter[_lua(index)] = _steps_config(name, _lua(index), entries, flags)
         cleaned = cleaned or delays
     if cleaned:
         per_filter[_FAULT] = _DELAY
@@ -178,11 +181,18 @@ def _chain(steps: Sequence[Native]) -> tuple[str, Chain]:
     return digest.hexdigest(), chain
 
 
-def _steps_config(slot: str, steps: Sequence[Lua], flags: Mapping[str, bool]) -> Any:
-    entries = [
-        {"f": step.function, "p": msgspec.to_builtins(dict(step.params)), "r": step.rejects}
-        for step in steps
-    ]
+def _entry(step: Lua, followed: bool) -> dict[str, object]:
+    entry = {"f": step.function, "p": msgspec.to_builtins(dict(step.params))}
+    if step.rejects:
+        entry["r"] = True
+    if step.paths and followed:
+        entry["o"] = True
+    return entry
+
+
+def _steps_config(
+    script: str, slot: str, entries: Sequence[Mapping[str, object]], flags: Mapping[str, bool]
+) -> Any:
     context = {
         "slot": slot,
         "steps": entries,
@@ -190,8 +200,7 @@ def _steps_config(slot: str, steps: Sequence[Lua], flags: Mapping[str, bool]) ->
     }
     digest = hashlib.blake2b(msgspec.json.encode(context, order="sorted"), digest_size=12)
     context["id"] = digest.hexdigest()
-    name = _SCRIPT if any(step.responds for step in steps) else _REQUEST_SCRIPT
-    return pack(LuaPerRoute(name=name, filter_context=ParseDict(context, Struct())))
+    return pack(LuaPerRoute(name=script, filter_context=ParseDict(context, Struct())))
 
 
 def _too_many(steps: Sequence[Step]) -> str:

@@ -19,16 +19,16 @@ def _problems(options: AddPrefix) -> Sequence[str]:
 
 
 def _steps(options: AddPrefix, place: Place) -> Sequence[Step]:
-    return (Lua("addPrefix", {"prefix": options.prefix}, responds=False),)
+    return (Lua("addPrefix", {"prefix": options.prefix}, responds=False, paths=True),)
 
 
 _LUA = """
-step.addPrefix = { request = function(h, p)
+step.addPrefix = { request = function(h, p, open)
   local headers = h:headers()
   local whole, query = split_path(headers)
   local path, raw = path_forms(whole)
   if raw then raw = slashed(p.prefix .. raw) end
-  headers:replace(":path", request_path(slashed(p.prefix .. path), raw) .. query)
+  set_path(headers, request_path(slashed(p.prefix .. path), raw), query, open)
 end }
 """
 

@@ -46,7 +46,7 @@ local function on_request(h)
         note(h, list, i - 1)
         noted = i - 1
       end
-      if entry.request(h, entry.p) then return end
+      if entry.request(h, entry.p, entry.o) then return end
     end
   end
   if list.tidy then

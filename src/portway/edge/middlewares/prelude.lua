@@ -16,12 +16,16 @@ local function delay(h, milliseconds)
   h:headers():replace(DELAY_HEADER, format("%d", math.ceil(milliseconds)))
 end
 
--- A path that a step has emptied stays empty until the last step that deals in paths.
 local function split_path(headers)
   local whole = headers:get(":path") or "/"
   local at = find(whole, "?", 1, true)
   if at then return sub(whole, 1, at - 1), sub(whole, at) end
   return whole, ""
+end
+
+local function set_path(headers, path, query, open)
+  if path == "" and not open then path = "/" end
+  headers:replace(":path", path .. query)
 end
 
 local function unescape(text)
@@ -72,6 +76,7 @@ local function encoded_length(raw, decoded)
 end
 
 local function unclean(path)
+  if not find(path, "/[/.]") and byte(path) ~= 46 then return false end
   return find(path, "//", 1, true) or find("/" .. path .. "/", "/%.%.?/")
 end
 

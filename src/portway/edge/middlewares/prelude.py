@@ -2,10 +2,13 @@
 
 One script serves every route. A route passes its steps as ``filter_context``::
 
-    {id, slot, always, steps: [{f: <function>, p: <params>, r: <may answer itself>}, ...]}
+    {id, slot, always, clean, tidy, steps: [{f, p, r, o}, ...]}
 
-``id`` names the content, so that the decoded steps are kept per worker and a request costs
-one string read. Rules that hold for every step:
+``f`` names the function, ``p`` holds its params, ``r`` says that it may answer the request,
+``o`` that it may leave the path open (see ``set_path``). ``id`` names the content, so that
+the decoded steps are kept per worker and a request costs one string read. ``clean`` removes
+a client's delay headers first, ``tidy`` closes an open path last. Rules that hold for every
+step:
 
 * An error anywhere answers 500 ``Internal Server Error``: a Lua filter that raises would
   otherwise let the request through.
@@ -27,8 +30,11 @@ taken from ``h`` is dead after ``httpCall``; take it again. What the prelude off
 ``delay(h, milliseconds)``
     Hold the request back before it goes upstream (the step must be marked ``delays``).
 ``split_path(headers)``
-    The ``:path`` as path and query, the query with its ``?`` or empty. A step marked
-    ``paths`` may have left the path empty, as Go does; what goes upstream is ``/``.
+    The ``:path`` as path and query, the query with its ``?`` or empty. The path may be empty.
+``set_path(headers, path, query, open)``
+    The reverse. An empty path becomes ``/``, unless the third argument of the request
+    function, ``open``, says that a later step (marked ``paths`` as well) has to see it empty,
+    as it would in Go: what follows a prefix that was the whole path.
 ``request_uri(headers)``
     The ``:path`` as a client would have to send it.
 ``unescape(text)``, ``escape_path(text)``

@@ -76,6 +76,15 @@ def check(middleware: Middleware) -> tuple[str, list[str]]:
     return name, [f"{name}: {problem}" for problem in KINDS[name].problems(options)]
 
 
+def notices(middleware: Middleware) -> list[str]:
+    """What a user should know about a valid middleware, one sentence each."""
+    found = of(middleware)
+    if isinstance(found, str):
+        return []
+    name, options = found
+    return [f"{name}: {notice}" for notice in KINDS[name].notices(options)]
+
+
 def steps(middleware: Middleware, place: Place) -> Sequence[Step]:
     """The steps of a valid middleware; ValueError when it is not of one supported type."""
     found = of(middleware)

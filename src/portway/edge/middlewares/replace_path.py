@@ -23,14 +23,14 @@ def _steps(options: ReplacePath, place: Place) -> Sequence[Step]:
 
 
 _LUA = """
-step.replacePath = { request = function(h, p)
+step.replacePath = { request = function(h, p, open)
   local headers = h:headers()
   local whole, query = split_path(headers)
   local path, raw = path_forms(whole)
   headers:add("x-replaced-path", raw or escape_path(path))
   local decoded, problem = unescape(p.path)
   if not decoded then return reply(h, 500, TEXT, 'invalid URL escape "' .. problem .. '"\\n') end
-  headers:replace(":path", request_path(decoded, p.path) .. query)
+  set_path(headers, request_path(decoded, p.path), query, open)
 end }
 """
 

@@ -32,7 +32,7 @@ def _steps(options: ReplacePathRegex, place: Place) -> Sequence[Step]:
 
 
 _LUA = """
-step.replacePathRegex = { request = function(h, p)
+step.replacePathRegex = { request = function(h, p, open)
   local new, changed = regex_result(h, p.key)
   if not changed then return end
   local headers = h:headers()
@@ -42,7 +42,7 @@ step.replacePathRegex = { request = function(h, p)
   if not decoded then return reply(h, 500, TEXT, 'invalid URL escape "' .. problem .. '"\\n') end
   new = request_path(decoded, new)
   if unclean(new) then return reply(h, 400, TEXT, "Bad Request\\n") end
-  headers:replace(":path", new .. query)
+  set_path(headers, new, query, open)
 end }
 """
 

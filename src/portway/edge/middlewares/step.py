@@ -21,8 +21,8 @@ class Lua(NamedTuple):
     ``rejects`` is true when the step can answer the request itself; steps after it only
     see responses to requests that passed it. ``responds`` is false when the function has no
     response part, which spares the response a pass through Lua. ``delays`` is true when the
-    step may hold the request back (``delay`` of the prelude), ``paths`` when it may leave
-    the request's path empty.
+    step may hold the request back (``delay`` of the prelude), ``paths`` when it deals in the
+    request's path and understands an empty one.
     """
 
     function: str

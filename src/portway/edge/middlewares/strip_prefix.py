@@ -31,7 +31,7 @@ def _steps(options: StripPrefix, place: Place) -> Sequence[Step]:
 
 
 _LUA = """
-step.stripPrefix = { request = function(h, p)
+step.stripPrefix = { request = function(h, p, open)
   local headers = h:headers()
   local whole, query = split_path(headers)
   local path, raw = path_forms(whole)
@@ -50,7 +50,7 @@ step.stripPrefix = { request = function(h, p)
       path = request_path(path, raw)
       if unclean(path) then return reply(h, 400, TEXT, "Bad Request\\n") end
       headers:add("x-forwarded-prefix", prefix)
-      headers:replace(":path", path .. query)
+      set_path(headers, path, query, open)
       return
     end
   end

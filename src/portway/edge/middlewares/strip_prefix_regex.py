@@ -39,7 +39,7 @@ step.showPath = { request = function(h, p)
   headers:replace(SUBJECT_HEADER, (path_forms((split_path(headers)))))
 end }
 
-step.stripPrefixRegex = { request = function(h, p)
+step.stripPrefixRegex = { request = function(h, p, open)
   local headers = h:headers()
   local whole, query = split_path(headers)
   local path, raw = path_forms(whole)
@@ -51,7 +51,7 @@ step.stripPrefixRegex = { request = function(h, p)
       path = request_path(path, raw)
       if unclean(path) then return reply(h, 400, TEXT, "Bad Request\\n") end
       headers:add("x-forwarded-prefix", prefix)
-      headers:replace(":path", path .. query)
+      set_path(headers, path, query, open)
       return
     end
   end
