@@ -30,8 +30,7 @@ of ``hostsProxyHeaders`` that is present names the host instead of ``Host``.
 ``featurePolicy`` (use ``permissionsPolicy``). They are accepted, so that older labels load.
 
 Custom response headers come last and win over security headers; those CORS decides win over
-both. Headers that depend on nothing in the request are set by a native filter, unless a
-middleware in front may answer by itself: its answers must not carry them.
+both. Headers that depend on nothing in the request are set by a native filter.
 """
 
 from __future__ import annotations
