@@ -122,6 +122,21 @@ def test_spellings_of_flags(place: Path, argv: list[str]) -> None:
     assert static.log.level == "DEBUG"
 
 
+def test_the_command_of_a_compose_file(place: Path) -> None:
+    loaded = run(
+        place,
+        [
+            "--api.insecure=true",
+            "--providers.docker=true",
+            "--providers.docker.exposedbydefault=false",
+            "--entrypoints.web.address=:80",
+        ],
+    )
+    assert (loaded.problems, loaded.notices) == ((), ())
+    assert list(loaded.static.entry_points) == ["web", "traefik"]
+    assert loaded.static.providers.docker == Docker(exposed_by_default=False)
+
+
 def test_naming_a_list_again_adds_to_it(place: Path) -> None:
     trusted = "--entrypoints.web.forwardedheaders.trustedips"
     static = ok(
