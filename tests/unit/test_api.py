@@ -51,6 +51,7 @@ def runtime() -> Runtime:
             2**63 - 1001,
             status="disabled",
             errors=["broken"],
+            using=["web", "alt"],
             service="t@file",
         ),
         RouterInfo(
@@ -163,7 +164,16 @@ async def test_priorities_beyond_what_javascript_can_count(app: ASGIApp) -> None
     tree = (await ask(app, "/api/http/routers/b%40docker")).json()
     assert (tree["priority"], tree["priorityStr"]) == (2**63 - 1001, "9223372036854774807")
     assert tree["error"] == ["broken"]
+    assert tree["using"] == ["web", "alt"]
+
+
+async def test_a_router_without_entry_points_has_no_priority() -> None:
+    live = runtime()
+    live.routers["a@file"].using.clear()
+    tree = (await ask(create_app(live, STATIC, PRODUCT), "/api/http/routers/a@file")).json()
     assert "using" not in tree
+    assert "priority" not in tree
+    assert tree["priorityStr"] == "0"
 
 
 async def test_tls_names_the_default_options_only_in_lists(app: ASGIApp) -> None:

@@ -324,6 +324,9 @@ class Aggregator:
             text = f'entryPoint "{point}" doesn\'t exist'
             infos[0].errors.append(text)
             infos[0].status = "warning" if infos[0].status == "enabled" else infos[0].status
+        if unknown:  # they stay visible where they were asked for
+            shown = [p for p in attached if p in unknown or p in infos[0].using]
+            infos[0].config = msgspec.structs.replace(infos[0].config, entry_points=shown)
         if not known:
             infos[0].errors.append("no valid entryPoint for this router")
             infos[0].status = "disabled"
@@ -341,13 +344,12 @@ class Aggregator:
         errors = list(provider_errors)
         middlewares = [*inherited, *(qualify(m, provider) for m in router.middlewares)]
         service = qualify(router.service, provider)
-        priority = router.priority
+        priority = router.priority or len(router.rule.encode(errors="replace"))
         try:
-            rule = parse(router.rule) if router.rule else None
-            if rule is None:
+            if not router.rule:
                 errors.append("empty rule: write one such as Host(`example.com`)")
-            elif priority == 0:
-                priority = rule.priority
+            else:
+                parse(router.rule)
         except RuleError as error:
             errors.append(f"invalid rule {router.rule!r}: {error}")
         if priority > MAX_USER_PRIORITY and provider != "internal":

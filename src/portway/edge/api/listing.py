@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from portway.edge.api.render import provider_of
+from portway.edge.api.render import priority, provider_of
 from portway.edge.runtime import MiddlewareInfo, RouterInfo, ServiceInfo
 from portway.edge.services import kind
 
@@ -97,7 +97,7 @@ def middlewares(infos: Mapping[str, MiddlewareInfo], query: Query) -> list[Middl
 
 _ROUTER_ORDER: dict[str, Callable[[RouterInfo], Any]] = {
     "provider": lambda info: provider_of(info.name),
-    "priority": lambda info: info.priority,
+    "priority": priority,
     "status": lambda info: info.status,
     "rule": lambda info: info.config.rule,
     "service": lambda info: info.config.service,

@@ -92,9 +92,14 @@ def provider_of(name: str) -> str:
     return name.rpartition("@")[2]
 
 
+def priority(info: RouterInfo) -> int:
+    """A router's effective priority; without entry points it has none but its own."""
+    return info.priority if info.using else info.config.priority
+
+
 def router(info: RouterInfo) -> Json:
     """A router as ``rawdata`` shows it."""
-    tree: Json = plain(msgspec.structs.replace(info.config, priority=info.priority))
+    tree: Json = plain(msgspec.structs.replace(info.config, priority=priority(info)))
     if provider_of(info.name) == "internal":
         tree["ruleSyntax"] = "default"
     tree["observability"] = _observability(info.config)
@@ -143,7 +148,12 @@ def _check_with_defaults(check: HealthCheck) -> HealthCheck:
 
 def middleware(info: MiddlewareInfo) -> Json:
     """A middleware as ``rawdata`` shows it."""
-    return _state(plain(info.config), info.errors, info.status, usedBy=info.used_by)
+    tree: Json = plain(info.config)
+    if info.config.chain is not None and info.used_by:  # Traefik qualifies them on first use
+        provider = provider_of(info.name)
+        members = info.config.chain.middlewares
+        tree["chain"]["middlewares"] = [m if "@" in m else f"{m}@{provider}" for m in members]
+    return _state(tree, info.errors, info.status, usedBy=info.used_by)
 
 
 def _state(tree: Json, errors: Sequence[str], status: str, **users: Sequence[str]) -> Json:
@@ -160,7 +170,7 @@ def listed_router(info: RouterInfo) -> Json:
     if info.config.tls is not None:
         tree["tls"] = {"options": "default", **tree["tls"]}
     tree["name"], tree["provider"] = info.name, provider_of(info.name)
-    tree["priorityStr"] = str(info.priority)
+    tree["priorityStr"] = str(priority(info))
     return tree
 
 
