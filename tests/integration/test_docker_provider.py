@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from portway.edge.dynamic import Middleware
-from portway.edge.providers.docker import DockerProvider, contribution
+from portway.edge.providers.docker import DockerProvider, contribution, inventory
 from portway.edge.providers.docker import provider as tuning
 from portway.edge.static import Docker
 from portway.edge.static.options import ClientTLS
@@ -366,7 +366,7 @@ async def test_one_event_touches_one_container(stage: Stage) -> None:
 async def test_an_endpoint_that_never_accepts_becomes_a_problem_that_clears(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "SILENT_AFTER", 0.05)
+    monkeypatch.setattr(inventory, "SILENT_AFTER", 0.05)
     server = await stage.server()
     server.close()
     app(stage.docker, "one", server)
@@ -514,7 +514,7 @@ async def test_a_container_that_cannot_be_understood_harms_no_other(
             raise RuntimeError("a mistake of ours")
         return contribution.contribute(container, *rest)
 
-    monkeypatch.setattr(tuning, "contribute", contribute)
+    monkeypatch.setattr(inventory, "contribute", contribute)
     bad = stage.run("bad", server)
     async with stage.watched() as reported:
         await stage.docker.followed()
@@ -579,3 +579,19 @@ async def test_a_daemon_that_is_not_trusted_is_told(
     wrong = Docker(endpoint=f"https://127.0.0.1:{port}", tls=ClientTLS(ca="/nowhere/ca.pem"))
     async with running(DockerProvider(wrong)) as reported:
         assert "the TLS files of the Docker endpoint" in reported.problems[0]
+
+
+async def test_a_stop_signal_that_overtakes_the_inspection_counts(stage: Stage) -> None:
+    server, other = await stage.server(), await stage.server()
+    app(stage.docker, "witness", other)
+    async with stage.watched() as reported:
+        await stage.docker.followed()
+        container = app(stage.docker, "short", server)
+        stage.docker.kill(container, 15)
+        stage.run("later", server)
+        await reported.until(lambda: reported.urls("later"))
+        await asyncio.sleep(0.1)
+        assert reported.urls("app") == [other.url]
+        stage.docker.die(container)
+        stage.docker.start_again(container)
+        await reported.until(lambda: len(reported.urls("app")) == 2)

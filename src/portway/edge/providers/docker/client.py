@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from tempfile import NamedTemporaryFile
@@ -88,10 +89,10 @@ class Daemon:
 
         timeout = endpoint.timeout or CALL_TIMEOUT
         connector, url = _connector(endpoint)
-        login = bool(endpoint.username and endpoint.password)
+        login = b64encode(f"{endpoint.username}:{endpoint.password}".encode()).decode()
         session = aiohttp.ClientSession(
             connector=connector,
-            auth=aiohttp.BasicAuth(endpoint.username, endpoint.password) if login else None,
+            headers={"Authorization": f"Basic {login}"} if endpoint.username else None,
             read_bufsize=MAX_LINE,
             trust_env=False,
         )

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -42,11 +42,10 @@ from portway.edge.providers.docker.client import (
     TLSFiles,
 )
 from portway.edge.providers.docker.container import Container, parse_signal
-from portway.edge.providers.docker.contribution import Contribution, Rules, contribute, wanted
-from portway.edge.providers.docker.labelling import Labelled, read_labels
-from portway.edge.providers.docker.merge import Contributor, Index, Ref, merge
-from portway.edge.providers.docker.readiness import LINGER, Gate, Gates
-from portway.edge.providers.provider import Change, Emit, Report
+from portway.edge.providers.docker.contribution import Rules, wanted
+from portway.edge.providers.docker.inventory import Inventory
+from portway.edge.providers.docker.labelling import read_labels
+from portway.edge.providers.provider import Emit
 from portway.edge.providers.template import Template, TemplateError
 from portway.edge.static import Docker
 
@@ -56,35 +55,17 @@ BACKOFF: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)  # seconds between attempts to 
 FIRST_REPORT: Final = 10.0  # seconds until the first report while the daemon answers
 FIRST_REPORT_ABSENT: Final = 3.0  # and while it does not
 FIRST_PROBES: Final = 0.5  # seconds the first report waits for endpoints to accept
+SECOND_LOOK: Final = 1.0  # seconds after subscribing: events may begin after the confirmation
 AUDIT: Final = 30.0  # seconds between comparisons with the daemon's own list
 PARALLEL_INSPECTS: Final = 16
-SECOND_LOOK: Final = 1.0  # seconds after subscribing: events may begin after the confirmation
 INSPECT_ATTEMPTS: Final = 3
 IGNORED_SIGNAL_AFTER: Final = 20.0  # seconds after the stop timeout
-SILENT_AFTER: Final = 5.0  # seconds without an accepting endpoint that make it a problem
-MAX_PROBLEMS: Final = 100
 
 # Events after which a container is inspected again; the others need no look at it.
-_INSPECT_ON = frozenset(
-    (
-        *("start", "rename", "update", "stop", "health_status"),
-        *("network connect", "network disconnect"),
-    )
-)
+_INSPECT_ON = frozenset(("start", "rename", "update", "stop", "health_status"))
+_NETWORK = ("network connect", "network disconnect")
 _GONE_ON = frozenset(("die", "died", "destroy", "remove"))
 _HOST_NAMES = ("host.docker.internal", "host.containers.internal")
-
-
-class _Known(msgspec.Struct):
-    """What is known of one container."""
-
-    container: Container
-    contribution: Contribution
-    gates: frozenset[Gate] = frozenset()
-    order: tuple[str, str] = ("", "")  # sorts the containers of one object
-    # Its stop signal was seen, and no start since: until when it is given time to end, in the
-    # event loop's time. If it runs on then, it ignored the signal.
-    stopping_until: float | None = None
 
 
 class DockerProvider:
@@ -93,27 +74,21 @@ class DockerProvider:
     def __init__(self, options: Docker, name: str = "docker") -> None:
         self.name = name
         self._options = options
-        self._problems: dict[object, tuple[str, ...]] = {}
-        self._shown: list[str] = []
-        self._rules = self._make_rules(options)
-        self._index = Index()
-        self._known: dict[str, _Known] = {}
-        self._hosts: dict[str, Container] = {}  # whose network others share, by id
-        self._guests: dict[str, set[str]] = {}  # the ids of those, by id of the host
-        self._reported: dict[Ref, Change] = {}
-        self._versions: dict[str, int] = {}  # of containers; answers to older ones are stale
-        self._inspecting: dict[str, asyncio.Task[None]] = {}
-        self._failed: set[str] = set()  # containers whose inspection failed
-        self._timers: dict[object, asyncio.TimerHandle] = {}
-        self._skipped: dict[str, str] = {}
-        self._labels: dict[str, tuple[Mapping[str, str], Labelled]] = {}
-        self._slots = asyncio.Semaphore(PARALLEL_INSPECTS)
-        self._gates = Gates(self._gate_changed, LINGER if options.use_bind_port_ip else 0.0)
+        self._inventory = _inventory(options, name)
         self._daemon: Daemon | None = None
         self._answering = asyncio.Event()
         self._synced = asyncio.Event()
+        self._slots = asyncio.Semaphore(PARALLEL_INSPECTS)
+        self._versions: dict[str, int] = {}  # of containers; answers to older ones are stale
+        self._inspecting: dict[str, asyncio.Task[None]] = {}
+        self._failed: set[str] = set()  # containers whose inspection failed
+        self._guests: dict[str, set[str]] = {}  # ids of those in a container's network, by its id
         self._host_found = False
-        self._emit: Emit | None = None  # None until the first report
+        # When a container that got its stop signal has ignored it, in the loop's time; and the
+        # signals that came before the container was known.
+        self._patience: dict[str, float] = {}
+        self._early: dict[str, Event] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self, emit: Emit) -> None:
         """Watch the daemon until cancelled; reports whatever changes."""
@@ -127,7 +102,7 @@ class DockerProvider:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._gates.close()
+            await self._inventory.close()
 
     async def _first_report(self, emit: Emit) -> None:
         with suppress(TimeoutError):
@@ -137,32 +112,8 @@ class DockerProvider:
                         await self._answering.wait()
                 if self._answering.is_set():
                     await self._synced.wait()
-        await self._gates.tried(FIRST_PROBES)
-        self._emit = emit
-        self._shown = self._texts()
-        changes = [change for ref in self._index.refs() if (change := self._merged(ref))]
-        emit(Report(self.name, changes, list(self._shown)))
-
-    def _make_rules(self, options: Docker) -> Rules:
-        rule: Template | str
-        try:
-            rule = Template(options.default_rule)
-        except TemplateError as error:
-            rule = str(error)
-            self._problems["rule"] = (f"providers.{self.name}.defaultRule: {error}",)
-        try:
-            constraint = constraints.parse(options.constraints)
-        except constraints.ConstraintError as error:
-            text = f"providers.{self.name}.constraints: {error}; no container is used"
-            self._problems["constraints"] = (text,)
-            constraint = _none_of
-        return Rules(
-            default_rule=rule,
-            exposed_by_default=options.exposed_by_default,
-            constraint=constraint,
-            allow_empty_services=options.allow_empty_services,
-            addresses=AddressRules(options.network, options.use_bind_port_ip),
-        )
+        await self._inventory.gates.tried(FIRST_PROBES)
+        self._inventory.begin(emit)
 
     # ---- the connection
 
@@ -173,7 +124,8 @@ class DockerProvider:
             try:
                 daemon = await Daemon.connect(endpoint)
             except EndpointError as error:
-                self._set_problems("daemon", (f"providers.{self.name}.endpoint: {error}",))
+                text = f"providers.{self.name}.endpoint: {error}"
+                self._inventory.set_problems("daemon", (text,))
                 self._answering.set()
                 self._synced.set()
                 await asyncio.Event().wait()  # no retry can mend a wrong endpoint
@@ -193,14 +145,14 @@ class DockerProvider:
             attempt += 1
 
     def _lost(self, error: DaemonError) -> None:
-        self._gates.watch(True)
-        if "daemon" in self._problems:
+        self._inventory.gates.watch(True)
+        if self._inventory.has_problem("daemon"):
             return
         url = self._options.endpoint
         log.warning("Docker daemon unreachable", endpoint=url, reason=str(error))
         since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f"Docker daemon unreachable since {since}: {url}: {error}"
-        self._set_problems("daemon", (text,))
+        self._inventory.set_problems("daemon", (text,))
 
     async def _follow(self, daemon: Daemon) -> None:
         """Be true to the daemon until it is lost. Raises DaemonError then."""
@@ -222,10 +174,10 @@ class DockerProvider:
 
     async def _stay_true(self, daemon: Daemon) -> None:
         await self._compare(daemon, every=True)
-        self._gates.watch(False)
-        if self._problems.get("daemon"):
+        self._inventory.gates.watch(False)
+        if self._inventory.has_problem("daemon"):
             log.info("Docker daemon reachable again", endpoint=self._options.endpoint)
-        self._set_problems("daemon", ())
+        self._inventory.set_problems("daemon", ())
         self._synced.set()
         pause = SECOND_LOOK
         while self._options.watch:
@@ -238,109 +190,124 @@ class DockerProvider:
         """Compare with the daemon's list; inspect ``every`` container or only the strangers."""
         before = dict(self._versions)
         listed = await daemon.list()
-        self._forget_others({c.id for c in listed})
+        existing = {c.id for c in listed}
+        known = self._inventory.containers
+        self._inventory.keep_only(existing)
+        self._failed &= existing
+        for container in self._versions.keys() - existing - known.keys():
+            del self._versions[container]
         candidates = {c.id for c in listed if self._is_candidate(c)}
-        for container in self._known.keys() - candidates:
+        for container in known.keys() - candidates:
+            # What an event said since is newer than the list.
             if self._versions.get(container) == before.get(container):
-                self._remove(container)
+                self._inventory.remove(container)
         looks = [
             self._refresh(container)
             for container in candidates
             if every
             or container in self._failed
-            or not (container in self._known or container in self._inspecting)
+            or not (container in known or container in self._inspecting)
         ]
         await asyncio.gather(*looks, return_exceptions=True)
 
-    def _forget_others(self, existing: set[str]) -> None:
-        """Drop notes on containers that went while nobody told."""
-        for notes in (self._skipped, self._versions, self._labels):
-            for container in notes.keys() - existing - self._known.keys():
-                del notes[container]
-        self._failed &= existing
-        for key in list(self._problems):
-            match key:
-                case "container" | "broken", container if container not in existing:
-                    self._set_problems(key, ())
-
     def _is_candidate(self, listed: Listed) -> bool:
-        labelled = self._labelled(listed.id, listed.labels)
-        reason = wanted(labelled, listed.labels, self._rules)
+        labelled = self._inventory.labelled(listed.id, listed.labels)
+        reason = wanted(labelled, listed.labels, self._inventory.rules)
         if not reason and not listed.alive and not labelled.allow_non_running:
             reason = "not running"
         if reason:
-            self._note_skipped(listed.id, listed.name, reason)
             problems = labelled.about(listed.name, labelled.enable_problems)
-            self._set_problems(("container", listed.id), problems)
+            self._inventory.note_skipped(listed.id, listed.name, reason, problems)
         return not reason
 
     # ---- events
 
     async def _consume(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
-            self._guarded(event.container, partial(self._on_event, event))
+            self._inventory.guarded(event.container, partial(self._on_event, event))
 
     def _on_event(self, event: Event) -> None:
-        container, action = event.container, event.action
-        known = self._known.get(container)
-        if action == "kill":
-            if known and known.container.stops_on(_signal_of(event, known.container)):
-                self._leave(container, known)
-        elif action in ("pause", "unpause"):
-            if known:
-                self._versions[container] = self._versions.get(container, 0) + 1
-                status = "paused" if action == "pause" else "running"
-                self._apply(msgspec.structs.replace(known.container, status=status))
-        elif action in _GONE_ON:
-            self._on_gone(container, known, destroyed=action in ("destroy", "remove"))
-        elif action in _INSPECT_ON or (action == "create" and _shown_stopped(event)):
-            for guest in self._guests.get(container, ()):
-                self._refresh(guest)
-            # Docker disconnects networks and says "stop" after the death: nothing to see then.
-            if known or action not in ("stop", "network connect", "network disconnect"):
-                self._look(event)
+        match event.action:
+            case "kill":
+                self._on_kill(event)
+            case "pause":
+                self._set_status(event.container, "paused")
+            case "unpause":
+                self._set_status(event.container, "running")
+            case action if action in _GONE_ON:
+                self._on_gone(event.container, destroyed=action in ("destroy", "remove"))
+            case "create" if read_labels(event.attributes).allow_non_running:
+                self._refresh(event.container)
+            case action if action in _INSPECT_ON or action in _NETWORK:
+                self._on_news(event)
 
-    def _look(self, event: Event) -> None:
-        said = any(
-            name.lower() in ("traefik.enable", "portway.enable") for name in event.attributes
-        )
-        if said or self._rules.exposed_by_default or event.container in self._known:
-            self._refresh(event.container)
-
-    def _on_gone(self, container: str, known: _Known | None, destroyed: bool) -> None:
-        self._versions[container] = self._versions.get(container, 0) + 1
-        if task := self._inspecting.pop(container, None):
-            task.cancel()
-        if destroyed:
-            self._versions.pop(container, None)
-            self._skipped.pop(container, None)
-            self._labels.pop(container, None)
-            self._set_problems(("container", container), ())
-            self._set_problems(("broken", container), ())
-            self._hosts.pop(container, None)
-            self._guests.pop(container, None)
+    def _on_kill(self, event: Event) -> None:
+        known = self._inventory.containers.get(event.container)
         if known is None:
+            self._early[event.container] = event
             return
-        if not destroyed and self._labelled(container, known.container.labels).allow_non_running:
-            self._apply(msgspec.structs.replace(known.container, status="exited"))
-        else:
-            self._remove(container)
-
-    def _leave(self, container: str, known: _Known) -> None:
-        if known.stopping_until is not None:
+        number = parse_signal(event.attributes.get("signal"))
+        if known.stopping or not (number is None or known.container.stops_on(number)):
             return
+        self._inventory.stop(event.container)
+        loop = asyncio.get_running_loop()
         grace = known.container.stop_timeout + IGNORED_SIGNAL_AFTER
-        known.stopping_until = asyncio.get_running_loop().time() + grace
-        self._touch(self._index.of_container(container))
-        self._later(("stopping", container), grace, partial(self._refresh, container))
+        self._patience[event.container] = loop.time() + grace
+        self._timers[event.container] = loop.call_later(grace, self._refresh, event.container)
+
+    def _set_status(self, container: str, status: str) -> None:
+        if known := self._inventory.containers.get(container):
+            self._advance(container)
+            self._inventory.put(msgspec.structs.replace(known.container, status=status))
+
+    def _on_gone(self, container: str, destroyed: bool) -> None:
+        self._advance(container)
+        self._end_patience(container)
+        known = self._inventory.containers.get(container)
+        if destroyed:
+            self._inventory.forget(container)
+            self._versions.pop(container, None)
+            self._guests.pop(container, None)
+        elif (
+            known and self._inventory.labelled(container, known.container.labels).allow_non_running
+        ):
+            self._inventory.put(msgspec.structs.replace(known.container, status="exited"))
+        else:
+            self._inventory.remove(container)
+
+    def _on_news(self, event: Event) -> None:
+        container, action = event.container, event.action
+        if action == "start":
+            self._end_patience(container)
+        for guest in self._guests.get(container, ()):
+            self._refresh(guest)
+        known = container in self._inventory.containers
+        # Docker disconnects networks and says "stop" after the death: nothing to see then.
+        if not known and (action in _NETWORK or action == "stop"):
+            return
+        labels = (name.lower() for name in event.attributes)
+        said = any(name in ("traefik.enable", "portway.enable") for name in labels)
+        if known or said or self._inventory.rules.exposed_by_default:
+            self._refresh(container)
+
+    def _end_patience(self, container: str) -> None:
+        self._early.pop(container, None)
+        self._patience.pop(container, None)
+        if timer := self._timers.pop(container, None):
+            timer.cancel()
 
     # ---- looking at containers
 
-    def _refresh(self, container: str) -> asyncio.Task[None]:
-        """Inspect a container and take over what it says; replaces an inspection under way."""
-        version = self._versions[container] = self._versions.get(container, 0) + 1
+    def _advance(self, container: str) -> int:
+        """Make an inspection under way worthless; returns the version to inspect next."""
         if task := self._inspecting.pop(container, None):
             task.cancel()
+        version = self._versions[container] = self._versions.get(container, 0) + 1
+        return version
+
+    def _refresh(self, container: str) -> asyncio.Task[None]:
+        """Inspect a container and take over what it says."""
+        version = self._advance(container)
         task = asyncio.create_task(self._inspect(container, version))
         self._inspecting[container] = task
         return task
@@ -361,30 +328,21 @@ class DockerProvider:
             return
         self._failed.discard(container)
         if found is None:
-            self._remove(container)
-            return
-        self._revive(found)
-        self._guarded(container, partial(self._apply, found))
-
-    def _revive(self, found: Container) -> None:
-        """Let a container that outlived its stop signal by far join again when it accepts."""
-        known = self._known.get(found.id)
-        now = asyncio.get_running_loop().time()
-        if known and found.running and known.stopping_until and known.stopping_until <= now:
-            log.warning("container ignored its stop signal", container=found.name)
-            known.stopping_until = None
-            self._set_gates(known, frozenset())
-
-    def _guarded(self, container: str, action: Callable[[], None]) -> None:
-        """Whatever one container makes go wrong must not end the provider."""
-        try:
-            action()
-        except Exception as error:
-            log.exception("container cannot be used", container=container)
-            text = f"container {container[:12]}: internal error: {type(error).__name__}: {error}"
-            self._set_problems(("broken", container), (text,))
+            self._end_patience(container)
+            self._inventory.forget(container)
         else:
-            self._set_problems(("broken", container), ())
+            self._inventory.guarded(container, partial(self._take, found))
+
+    def _take(self, found: Container) -> None:
+        self._inventory.put(found)
+        if found.id not in self._inventory.containers or not found.running:
+            return
+        if early := self._early.pop(found.id, None):
+            self._on_kill(early)
+        elif self._patience.get(found.id, float("inf")) <= asyncio.get_running_loop().time():
+            log.warning("container ignored its stop signal", container=found.name)
+            self._end_patience(found.id)
+            self._inventory.resume(found.id)
 
     async def _ask(self, container: str) -> Container | None:
         for attempt in range(INSPECT_ATTEMPTS):
@@ -401,184 +359,47 @@ class DockerProvider:
 
     async def _learn_surroundings(self, found: Container) -> None:
         """Find what the address of a container in another one's or the host's network needs."""
+        inventory = self._inventory
         if found.network_mode.startswith("container:"):
             name = found.network_mode.removeprefix("container:")
             if host := await self._ask(name):
-                self._hosts[name] = host
+                inventory.hosts[name] = host
                 self._guests.setdefault(host.id, set()).add(found.id)
         elif found.network_mode == "host" and not self._host_found:
             self._host_found = True
-            address = await _find_host()
-            addresses = self._rules.addresses._replace(host_address=address)
-            self._rules = self._rules._replace(addresses=addresses)
-
-    def _apply(self, found: Container) -> None:
-        """Take over what a container says now."""
-        contribution = contribute(
-            found, self._labelled(found.id, found.labels), self._rules, self._lookup
-        )
-        if contribution.skipped:
-            self._note_skipped(found.id, found.name, contribution.skipped)
-            self._remove(found.id)
-            self._set_problems(("container", found.id), contribution.problems)
-            return
-        self._skipped.pop(found.id, None)
-        known = self._known.get(found.id)
-        affected: set[Ref] = set()
-        if known is None:
-            known = self._known[found.id] = _Known(found, contribution)
-        elif known.container.started_at != found.started_at:
-            known.stopping_until = None
-            self._set_gates(known, frozenset())
-            affected.update(self._index.of_container(found.id))
-        # Its name and whether it takes traffic matter to every object it has a share of.
-        if (known.container.status, known.container.name) != (found.status, found.name):
-            affected.update(self._index.of_container(found.id))
-        known.container, known.contribution = found, contribution
-        known.order = (found.default_name, found.id)
-        affected.update(self._index.put(found.id, contribution.shares))
-        addresses = {share.address for share in contribution.shares.values() if share.address}
-        self._set_gates(known, frozenset(Gate(found.id, address) for address in addresses))
-        self._set_problems(("container", found.id), contribution.problems)
-        self._touch(affected)
-
-    def _remove(self, container: str) -> None:
-        known = self._known.pop(container, None)
-        if known is None:
-            return
-        if timer := self._timers.pop(("stopping", container), None):
-            timer.cancel()
-        self._set_gates(known, frozenset())
-        self._set_problems(("container", container), ())
-        self._touch(self._index.put(container, {}))
-
-    def _labelled(self, container: str, labels: Mapping[str, str]) -> Labelled:
-        cached = self._labels.get(container)
-        if cached is None or cached[0] != labels:
-            cached = self._labels[container] = (labels, read_labels(labels))
-        return cached[1]
-
-    def _lookup(self, container: str) -> Container | None:
-        known = self._known.get(container)
-        return known.container if known else self._hosts.get(container)
-
-    def _note_skipped(self, container: str, name: str, reason: str) -> None:
-        if self._skipped.get(container) != reason:
-            self._skipped[container] = reason
-            log.info("container skipped", container=name, reason=reason)
-
-    # ---- readiness
-
-    def _set_gates(self, known: _Known, gates: frozenset[Gate]) -> None:
-        healthy = known.container.health == "healthy"
-        for gate in known.gates - gates:
-            self._gates.discard(gate)
-            self._heard(gate)
-        for gate in gates - known.gates:
-            self._gates.add(gate, opened=healthy)
-            if not healthy:
-                self._later(("silent", gate), SILENT_AFTER, partial(self._silent, gate))
-        known.gates = gates
-
-    def _gate_changed(self, gate: Gate) -> None:
-        if self._gates.is_open(gate):
-            self._heard(gate)
-        shares = ((ref, self._index.of_object(ref)) for ref in self._index.of_container(gate[0]))
-        self._touch(ref for ref, of in shares if of[gate.container].address == gate.address)
-
-    def _silent(self, gate: Gate) -> None:
-        known = self._known.get(gate.container)
-        if known and known.container.running and not self._gates.is_open(gate):
-            text = (
-                f"container {known.container.name!r}: {gate.address.authority} accepts no "
-                "connection; it takes no traffic until it does (check the port and the network)"
-            )
-            self._set_problems(("silent", gate), (text,))
-
-    def _heard(self, gate: Gate) -> None:
-        if timer := self._timers.pop(("silent", gate), None):
-            timer.cancel()
-        self._set_problems(("silent", gate), ())
-
-    # ---- reporting
-
-    def _merged(self, ref: Ref) -> Change | None:
-        """The change to report for an object, if it differs from the last one."""
-        shares = self._index.of_object(ref)
-        contributors = [
-            Contributor(
-                container=known.container.name,
-                share=shares[container],
-                ready=(address := shares[container].address) is None
-                or self._gates.is_open(Gate(container, address)),
-                leaving=known.stopping_until is not None or known.container.status == "paused",
-            )
-            for container, known in sorted(
-                ((container, self._known[container]) for container in shares),
-                key=lambda pair: pair[1].order,
-            )
-        ]
-        change, problems = merge(ref, contributors)
-        self._store_problems(ref, problems)
-        if change == self._reported.get(ref, Change(ref.kind, ref.name, None)):
-            return None
-        if change.value is None:
-            del self._reported[ref]
-        else:
-            self._reported[ref] = change
-        return change
-
-    def _touch(self, refs: Iterable[Ref]) -> None:
-        """Report those of ``refs`` that changed."""
-        if self._emit is None:
-            return
-        changes = [change for ref in refs if (change := self._merged(ref))]
-        problems = self._texts()
-        if changes or problems != self._shown:
-            news = list(problems) if problems != self._shown else None
-            self._shown = problems
-            self._emit(Report(self.name, changes, news))
-
-    def _store_problems(self, key: object, texts: tuple[str, ...]) -> None:
-        if texts:
-            self._problems[key] = texts
-        else:
-            self._problems.pop(key, None)
-
-    def _set_problems(self, key: object, texts: tuple[str, ...]) -> None:
-        if self._problems.get(key, ()) != texts:
-            self._store_problems(key, texts)
-            self._touch(())
-
-    def _texts(self) -> list[str]:
-        texts = [text for found in self._problems.values() for text in found]
-        if len(texts) > MAX_PROBLEMS:
-            left = len(texts) - MAX_PROBLEMS
-            texts = [*texts[:MAX_PROBLEMS], f"and {left} more problems"]
-        return texts
-
-    def _later(self, key: object, seconds: float, action: Callable[[], object]) -> None:
-        def act() -> None:
-            self._timers.pop(key, None)
-            action()
-
-        if timer := self._timers.get(key):
-            timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, act)
+            addresses = inventory.rules.addresses._replace(host_address=await _find_host())
+            inventory.rules = inventory.rules._replace(addresses=addresses)
 
 
-def _none_of(_: object) -> bool:
+def _inventory(options: Docker, name: str) -> Inventory:
+    """An empty inventory with the rules of the options; options that are wrong are problems."""
+    problems: dict[str, str] = {}
+    rule: Template | str
+    try:
+        rule = Template(options.default_rule)
+    except TemplateError as error:
+        rule = str(error)
+        problems["defaultRule"] = str(error)
+    try:
+        constraint = constraints.parse(options.constraints)
+    except constraints.ConstraintError as error:
+        constraint = _nobody
+        problems["constraints"] = f"{error}; no container is used"
+    rules = Rules(
+        default_rule=rule,
+        exposed_by_default=options.exposed_by_default,
+        constraint=constraint,
+        allow_empty_services=options.allow_empty_services,
+        addresses=AddressRules(options.network, options.use_bind_port_ip),
+    )
+    inventory = Inventory(name, rules)
+    for option, problem in problems.items():
+        inventory.set_problems(option, (f"providers.{name}.{option}: {problem}",))
+    return inventory
+
+
+def _nobody(_: object) -> bool:
     return False
-
-
-def _signal_of(event: Event, container: Container) -> int:
-    """The signal of a kill event; the container's stop signal when it does not say."""
-    number = parse_signal(event.attributes.get("signal"))
-    return container.stop_signal if number is None else number
-
-
-def _shown_stopped(event: Event) -> bool:
-    return read_labels(event.attributes).allow_non_running
 
 
 def _endpoint(options: Docker) -> Endpoint:
