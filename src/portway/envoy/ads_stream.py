@@ -16,6 +16,7 @@ held back: one that names a filter chain Envoy lacks would run without it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -45,6 +46,10 @@ _ANSWERED_AT_ONCE: Final = _UNORDERED | {FILTER}
 """Types a warming cluster or listener waits for: a question is answered inside a round."""
 _NAMING: Final = frozenset({ROUTES, LISTENER})
 """Types whose content in force must be known before what it could name goes."""
+_INTRODUCED: Final = frozenset({CLUSTER, ENDPOINTS, LISTENER, ROUTES})
+"""Types an Envoy that carries traffic names when it reconnects, as far as it has any."""
+_INTRODUCTION: Final = 0.25
+"""Longest wait for them, in seconds."""
 _REMOVAL_ORDER: Final = (ROUTES, FILTER, CLUSTER, ENDPOINTS, SECRET)
 
 
@@ -178,6 +183,12 @@ class Stream:
 
     async def run(self) -> None:
         """Send rounds for ever."""
+        await self._until(self._has_work)
+        if self._resumed:
+            # Envoy tells what it has in one request per type, all at once.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTRODUCTION):
+                    await self._until(lambda: self._subscriptions.keys() >= _INTRODUCED)
         while True:
             await self._until(self._has_work)
             self._in_round = True
@@ -395,6 +406,8 @@ class Stream:
             self._send(type_url, news.pop(type_url, ()), even_empty=type_url in empty)
         await self._acknowledged(FILTER, LISTENER)
         if self._may_route():
+            # Clusters that came before a reconnect may still wait for their endpoints.
+            await self._acknowledged(ENDPOINTS, SECRET)
             self._send(ROUTES, news.pop(ROUTES, ()))
             await self._acknowledged(ROUTES)
         else:

@@ -91,6 +91,16 @@ def bootstrap(
         "stats_config": {
             "stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}
         },
+        # Rules become longer expressions than Envoy's default of 100 instructions allows. They
+        # were compiled by the same engine, within its memory bound, before they come here.
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "expressions",
+                    "static_layer": {"re2.max_program_size.error_level": _UNLIMITED},
+                }
+            ]
+        },
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "overload_manager": {
             "resource_monitors": [
