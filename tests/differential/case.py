@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,15 @@ class Setup(NamedTuple):
     files: dict[str, str]  # other files, by name, that the configuration mentions
 
 
+class Intended(NamedTuple):
+    """A difference the compatibility document describes; values as ``facts.agrees`` reads them."""
+
+    entry: str
+    fact: str  # its name, or ~pattern of names
+    traefik: Any
+    portway: Any
+
+
 class Case(NamedTuple):
     """One request, what must come of it, and the differences that are intended."""
 
@@ -43,8 +52,9 @@ class Case(NamedTuple):
     source: str  # client address
     times: int
     unordered: bool  # of several answers only the multitude counts
-    expect: Facts
-    differs: Mapping[str, Mapping[str, tuple[Any, Any]]]  # entry -> fact -> (traefik, portway)
+    expect: Facts  # of both, or of Traefik where they are meant to differ
+    differs: Sequence[Intended]  # each must be there
+    widespread: Sequence[Intended]  # may be there: differences that many cases meet
 
 
 def load() -> tuple[dict[str, Setup], list[Case]]:
@@ -52,9 +62,10 @@ def load() -> tuple[dict[str, Setup], list[Case]]:
     setups: dict[str, Setup] = {}
     for name, raw in _read(CORPUS / "setups.yml").items():
         setups[name] = Setup(name, raw.get("form", "file"), raw["static"], {}, [], {})
+    widespread = list(_intended(_read(CORPUS / "widespread.yml")))
     cases: list[Case] = []
     for path in sorted(CORPUS.glob("*.yml")):
-        if path.stem == "setups":
+        if path.stem in {"setups", "widespread"}:
             continue
         raw = _read(path)
         setup = setups[raw["setup"]]
@@ -63,7 +74,11 @@ def load() -> tuple[dict[str, Setup], list[Case]]:
         if dynamic:
             setup.dynamic[path.name] = dynamic
         setup.files.update(raw.get("files", {}))
-        cases.extend(_cases(path.stem, raw))
+        named = raw.get("widespread", [])
+        met = [one for one in widespread if one.entry in named]
+        if set(named) != {one.entry for one in met}:
+            raise ValueError(f"{path.name}: widespread.yml does not have all of {named}")
+        cases.extend(_cases(path.stem, raw, met))
     names = [case.id for case in cases]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
@@ -98,7 +113,7 @@ def _dynamic(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {"http": http} if http else {}
 
 
-def _cases(stem: str, raw: Mapping[str, Any]) -> Iterator[Case]:
+def _cases(stem: str, raw: Mapping[str, Any], widespread: list[Intended]) -> Iterator[Case]:
     for item in raw["cases"]:
         unknown = item.keys() - {
             *("id", "get", "method", "target", "host", "headers", "bare", "raw", "body", "from"),
@@ -115,11 +130,15 @@ def _cases(stem: str, raw: Mapping[str, Any]) -> Iterator[Case]:
             times=item.get("times", 1),
             unordered=item.get("unordered", False),
             expect=_expectation(item.get("expect", {})),
-            differs={
-                entry: {fact: tuple(pair) for fact, pair in facts.items()}
-                for entry, facts in item.get("differs", {}).items()
-            },
+            differs=list(_intended(item.get("differs", {}))),
+            widespread=widespread,
         )
+
+
+def _intended(raw: Mapping[str, Mapping[str, Any]]) -> Iterator[Intended]:
+    for entry, facts in raw.items():
+        for fact, (traefik, portway) in facts.items():
+            yield Intended(entry, fact, traefik, portway)
 
 
 def _request(item: Mapping[str, Any], raw: Mapping[str, Any]) -> bytes:

@@ -1,8 +1,9 @@
 """From one exchange to comparable facts, and from two sets of facts to their differences.
 
-A fact has a dotted name: ``status``, ``header.location``, ``body``, ``json.0.name``,
-``seen.server``, ``seen.target``, ``seen.header.x-forwarded-for``, ``seen.body``. Header names
-are lower-case and a header that occurs several times is a list.
+A fact has a dotted name: ``status``, ``header.location``, ``body``, ``json.message``,
+``json.a@file.rule`` (objects in lists go by their name), ``seen.server``, ``seen.target``,
+``seen.header.x-forwarded-for``, ``seen.body``. Header names are lower-case and a header that
+occurs several times is a list.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .case import Facts
+from .case import Facts, Intended
 from .upstream import REPLY, Seen
 from .wire import Answer
 
@@ -78,8 +79,10 @@ def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
         for key, inner in value.items():
             yield from _flatten(f"{prefix}.{key}", inner)
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
-        for index, inner in enumerate(value):
-            yield from _flatten(f"{prefix}.{index}", inner)
+        names = [inner.get("name", str(index)) for index, inner in enumerate(value)]
+        yield f"{prefix}.order", names
+        for name, inner in zip(names, value, strict=True):
+            yield from _flatten(f"{prefix}.{name}", inner)
     else:
         yield prefix, value
 
@@ -94,16 +97,34 @@ def _anonymous(value: Any, ports: Mapping[int, str]) -> Any:
 
 
 def differences(left: Facts, right: Facts) -> dict[str, tuple[Any, Any]]:
-    """Return every fact the two do not share; an absent fact is None."""
+    """Return every fact the two do not share; an absent fact is None.
+
+    Where the statuses differ, everything else follows from that and is left out, except
+    how many requests arrived at the servers.
+    """
+    facts: Iterable[str] = [*left, *(right.keys() - left.keys())]
+    if left.get("status") != right.get("status"):
+        facts = ("status", "seen")
     return {
         fact: (left.get(fact), right.get(fact))
-        for fact in [*left, *(right.keys() - left.keys())]
+        for fact in facts
         if left.get(fact) != right.get(fact)
     }
 
 
 def agrees(actual: Any, wanted: Any) -> bool:
-    """Compare a fact with a written one; ``~pattern`` stands for a regular expression."""
+    """Compare a fact with a written one: ``~pattern`` is a regular expression, ``*`` any value."""
+    if wanted == "*":
+        return actual is not None
     if isinstance(wanted, str) and wanted.startswith("~"):
         return isinstance(actual, str) and re.fullmatch(wanted[1:], actual) is not None
     return bool(actual == wanted)
+
+
+def explained(fact: str, both: tuple[Any, Any], intended: Iterable[Intended]) -> Intended | None:
+    """Find the intended difference that a found one is."""
+    for one in intended:
+        if one.fact == fact or (one.fact[:1] == "~" and re.fullmatch(one.fact[1:], fact)):
+            if agrees(both[0], one.traefik) and agrees(both[1], one.portway):
+                return one
+    return None

@@ -30,7 +30,7 @@ def _entries() -> dict[str, str]:
 
 ENTRIES = _entries()
 NAMED = {
-    *(entry for case in load()[1] for entry in case.differs),
+    *(one.entry for case in load()[1] for one in (*case.differs, *case.widespread)),
     *LEFT_OUT,
     test_refusals.ENTRY,
 }

@@ -52,7 +52,10 @@ def _upgrade(host: str) -> bytes:
 
 
 def _relevant(seen: Seen) -> tuple[str, str, dict[str, str]]:
-    return seen.method, seen.target, {key.lower(): value for key, value in seen.headers}
+    headers = {key.lower(): value for key, value in seen.headers}
+    if "connection" in headers:
+        headers["connection"] = headers["connection"].lower()  # a list of tokens, not of cases
+    return seen.method, seen.target, headers
 
 
 @pytest.mark.parametrize("host", ["proto.test", "protoadd.test"])
