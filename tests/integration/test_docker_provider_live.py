@@ -6,6 +6,8 @@ import asyncio
 import subprocess
 import uuid
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +134,65 @@ async def test_networks_decide_the_address(image: str, reported: Reported) -> No
         await reported.until(lambda: not reported.objects)
     finally:
         await docker("network", "rm", network)
+
+
+class Passage:
+    """A Unix socket that leads to the daemon's, until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    def close(self) -> None:
+        if self._server:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_unix_connection("/var/run/docker.sock")
+        self._writers |= {writer, ours}
+        await asyncio.gather(_copy(reader, ours), _copy(theirs, writer))
+        self._writers -= {writer, ours}
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+async def test_stops_are_noticed_while_the_daemon_cannot_be_reached(
+    image: str, tmp_path: Path
+) -> None:
+    passage = Passage(tmp_path / "docker.sock")
+    await passage.open()
+    options = Docker(
+        endpoint=f"unix://{passage.path}",
+        exposed_by_default=False,
+        constraints=f"Label(`test`, `{UNIQUE}`)",
+    )
+    try:
+        async with running(DockerProvider(options)) as reported:
+            one, two = await start(image, "one"), await start(image, "two")
+            await reported.until(lambda: len(reported.urls("app")) == 2)
+            passage.close()
+            await reported.until(lambda: "unreachable" in "".join(reported.problems))
+            assert len(reported.urls("app")) == 2
+            await docker("stop", two)
+            await reported.until(lambda: len(reported.urls("app")) == 1)
+            await passage.open()
+            await reported.until(lambda: not reported.problems)
+            await docker("start", two)
+            await reported.until(lambda: len(reported.urls("app")) == 2)
+            await docker("rm", "-f", one, two)
+            await reported.until(lambda: not reported.objects)
+    finally:
+        passage.close()
