@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from portway.edge import services
 from portway.edge.aggregate import Aggregator, Dirty, Kind
 from portway.edge.compile.compiler import Compiler, Delta
 from portway.edge.compile.quarantine import Quarantine
@@ -82,7 +83,7 @@ class DataPlane:
         for name in rejection.names:
             match rejection.type_url:
                 case t if t in (CLUSTER, ENDPOINTS):
-                    self._refuse("service", name, rejection.message)
+                    self._refuse("service", services.of_cluster(name), rejection.message)
                 case t if t == LISTENER:
                     self._listener_refused(name, rejection.message)
                 case t if t == ROUTES:

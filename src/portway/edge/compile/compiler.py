@@ -175,5 +175,5 @@ class Compiler:
 def _by_key(compiled: services.Compiled | None) -> dict[Key, Resource]:
     if compiled is None:
         return {}
-    resources = [compiled.cluster, *([compiled.endpoints] if compiled.endpoints else [])]
-    return {resource.key: resource for resource in resources}
+    resources = (compiled.cluster, compiled.endpoints, compiled.upgrades)
+    return {resource.key: resource for resource in resources if resource is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
     RetryPolicy,
@@ -17,7 +17,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from portway.edge import pipeline
+from portway.edge import pipeline, services
 from portway.edge.compile.forwarded import pack
 from portway.edge.compile.route_table import CompiledRouter, Order
 from portway.edge.middlewares.step import Step
@@ -60,6 +60,16 @@ def _retry(kind: str) -> RetryPolicy:
 _POLICIES = {kind: _retry(kind) for kind in _RETRY}
 
 
+def _within(policy: RetryPolicy, seconds: float) -> RetryPolicy:
+    """The policy with a limit on the time until an answer begins; 0 means none."""
+    if not seconds:
+        return policy
+    limited = RetryPolicy()
+    limited.CopyFrom(policy)
+    limited.per_try_timeout.FromNanoseconds(round(seconds * 1e9))
+    return limited
+
+
 def compile_router(
     info: RouterInfo,
     order: Order,
@@ -78,7 +88,7 @@ def compile_router(
     if info.service == "ping@internal":
         answer = _direct(ping_status, "OK" if ping_status == 200 else "Service Unavailable")
     elif info.service == "noop@internal":
-        answer = _direct(418, "I'm a teapot")
+        answer = _direct(418, "")
     routes = {
         kind: _route(info, arrangement.per_filter_config, needs, answer, kind)
         for kind in ("idempotent", "other")
@@ -88,7 +98,10 @@ def compile_router(
 
 
 def _direct(status: int, body: str) -> DirectResponseAction:
-    return DirectResponseAction(status=status, body=DataSource(inline_string=body))
+    answer = DirectResponseAction(status=status)
+    if body:
+        answer.body.inline_string = body
+    return answer
 
 
 _PLAIN = HeaderValueOption(
@@ -112,11 +125,19 @@ def _route(
         route.response_headers_to_add.append(_PLAIN)
         return bytes(route.SerializeToString(deterministic=True))
     action = RouteAction(
-        cluster=API_CLUSTER if info.service == "api@internal" else info.service,
         timeout=Duration(),
-        retry_policy=_POLICIES[kind],
+        retry_policy=_within(_POLICIES[kind], needs.response_header_timeout),
         cluster_not_found_response_code=RouteAction.SERVICE_UNAVAILABLE,
     )
+    if needs.upgrades:
+        action.inline_cluster_specifier_plugin.CopyFrom(services.choose_cluster(info.service))
+    else:
+        action.cluster = API_CLUSTER if info.service == "api@internal" else info.service
+    if needs.response_header_timeout:
+        # Envoy counts a server that is too slow to begin as reset: it must not be asked again.
+        action.retry_policy.CopyFrom(_POLICIES["other"])
+        limit = action.retry_policy.per_try_timeout
+        limit.FromMilliseconds(round(needs.response_header_timeout * 1000))
     if needs.rewrite_host:
         action.auto_host_rewrite.CopyFrom(BoolValue(value=True))
     if needs.hash_client:

@@ -11,7 +11,7 @@ from portway.edge.services.load_balancer import Compiled, RouteNeeds
 from portway.edge.services.transport import from_static as default_transport
 from portway.edge.services.transport import problems as transport_problems
 from portway.edge.services.transport import warnings as transport_warnings
-from portway.edge.services.upgrade import choose_cluster
+from portway.edge.services.upgrade import choose_cluster, of_cluster
 
 __all__ = [
     "DEFAULT_TRANSPORT",
@@ -22,6 +22,7 @@ __all__ = [
     "compile_service",
     "default_transport",
     "kind",
+    "of_cluster",
     "problems",
     "route_needs",
     "transport_of",

@@ -53,6 +53,11 @@ def choose_cluster(service: str) -> ClusterSpecifierPlugin:
     )
 
 
+def of_cluster(name: str) -> str:
+    """The service a cluster belongs to."""
+    return name.removesuffix(SUFFIX)
+
+
 _ANYTHING = RegexMatcher(regex=".+", google_re2=RegexMatcher.GoogleRE2())
 
 
