@@ -158,6 +158,7 @@ def _connection_manager(spec: ListenerSpec, *, trusted: bool) -> hcm.HttpConnect
     http1 = manager.http_protocol_options
     http1.allow_custom_methods = True
     http1.enable_trailers = True
+    http1.accept_http_10 = True
     # Go's canonical spelling (X-Real-Ip), which clients of Traefik see.
     http1.header_key_format.proper_case_words.SetInParent()
     manager.http2_protocol_options.max_concurrent_streams.value = spec.max_streams

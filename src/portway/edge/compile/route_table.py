@@ -23,8 +23,17 @@ _ROUTE_MATCH = 1
 # ignore_port_in_host_matching = true: `Host: a.test:8080` reaches the router of a.test.
 _IGNORE_PORT = b"\x70\x01"
 
-# Envoy tells upstreams who called; Traefik's upstreams know X-Real-Ip.
-_REMOVED_HEADERS = field(_CONFIG_REMOVED_HEADERS, "x-envoy-external-address")
+# What never reaches a server: Envoy's own remarks on who called (Traefik's servers know
+# X-Real-Ip), and the hop-by-hop headers that Envoy passes on (RFC 9110 section 7.6.1).
+_REMOVED_HEADERS = b"".join(
+    field(_CONFIG_REMOVED_HEADERS, name)
+    for name in (
+        "x-envoy-external-address",
+        "x-envoy-internal",
+        "proxy-authorization",
+        "trailer",
+    )
+)
 
 Order = tuple[int, int, str]
 
