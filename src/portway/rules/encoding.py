@@ -7,6 +7,7 @@ it a Go expression for the value becomes one for the text that Envoy sees (RE2, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -20,11 +21,12 @@ from portway.rules.pattern import (
     parse_pattern,
 )
 
-NEVER = r"[^\x00-\x{10FFFF}]"
-"""An expression that matches nothing."""
+NEVER = r"[^\x00-\xff]"
+"""An expression that matches nothing; to Envoy an expression is about bytes."""
 
 ASCII = frozenset(range(0x80))
 _HEX = "0123456789ABCDEF"
+_TRIPLE_DIGITS = re.compile("[0-9A-Fa-f]{2}")
 _LAST = 0x10FFFF
 
 
@@ -51,7 +53,8 @@ def encode(pattern: str, encoding: Encoding) -> str:
     Raises :class:`ValueError` for anchors inside an expression, where only an engine that
     sees the bare value could tell whether they hold.
     """
-    return _choice(parse_pattern(pattern), encoding, lead=True, trail=True)
+    # Envoy refuses an empty expression.
+    return _choice(parse_pattern(pattern), encoding, lead=True, trail=True) or "(?:)"
 
 
 def _choice(node: Choice, encoding: Encoding, *, lead: bool, trail: bool) -> str:
@@ -78,7 +81,7 @@ def _sequence(items: tuple[Item, ...], encoding: Encoding, *, lead: bool, trail:
     at = 0
     while at <= last:
         if triple := _triple(items[at : at + 3], encoding.triples):
-            out.append(hex_byte(triple))
+            out.append(triple)
             at += 3
         else:
             out.append(
@@ -121,16 +124,16 @@ def _has_anchor(items: tuple[Item, ...], *kinds: str) -> bool:
     return False
 
 
-def _triple(items: tuple[Item, ...], triples: frozenset[int]) -> int | None:
-    if len(items) < 3 or items[0] != Atom("%"):
+def _triple(items: tuple[Item, ...], triples: frozenset[int]) -> str | None:
+    """What stands for ``%2F`` and the like; other triples do not occur in the value."""
+    if not triples or len(items) < 3 or items[0] != Atom("%"):
         return None
-    digits = "".join(item.text for item in items[1:] if isinstance(item, Atom))
-    folded = any(isinstance(item, Atom) and item.flags for item in items)
-    code = digits.upper() if folded else digits
-    if len(code) != 2 or code[0] not in _HEX or code[1] not in _HEX:
+    digits = [item for item in items[1:] if isinstance(item, Atom)]
+    code = "".join(digit.text.upper() if digit.flags else digit.text for digit in digits)
+    if not _TRIPLE_DIGITS.fullmatch(code):
         return None
     byte = int(code, 16)
-    return byte if byte in triples else None
+    return hex_byte(byte) if byte in triples and code == code.upper() else NEVER
 
 
 def ascii_of(ranges: Ranges) -> frozenset[int]:
@@ -201,8 +204,20 @@ def hex_characters(ranges: Iterable[tuple[int, int]]) -> list[str]:
     spans = list(ranges)
     if spans == [(0x80, _LAST)]:
         return [r"%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f])+"]
+    return _characters(spans, lambda first, last: hex_bytes(range(first, last + 1)))
+
+
+def raw_characters(ranges: Iterable[tuple[int, int]]) -> list[str]:
+    """Expressions for characters beyond ASCII as UTF-8."""
+    spans = list(ranges)
+    if spans == [(0x80, _LAST)]:
+        return [r"[\xc0-\xff][\x80-\xbf]*", r"[\x80-\xbf]"]
+    return _characters(spans, lambda first, last: rf"[\x{first:02x}-\x{last:02x}]")
+
+
+def _characters(spans: list[tuple[int, int]], write: Callable[[int, int], str]) -> list[str]:
     return [
-        "".join(hex_bytes(range(first, last + 1)) for first, last in sequence)
+        "".join(write(first, last) for first, last in sequence)
         for low, high in spans
         for sequence in _utf8(low, high)
     ]

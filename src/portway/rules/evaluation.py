@@ -151,9 +151,7 @@ def _client_ip_holds(args: tuple[str, ...], request: Request) -> bool:
 
 _HOLDS: dict[str, Callable[[tuple[str, ...], Request], bool]] = {
     "Host": lambda args, request: host_matches(args[0], request.canonical_host),
-    "HostRegexp": lambda args, request: found(
-        args[0], request.canonical_host.encode(errors="surrogateescape")
-    ),
+    "HostRegexp": lambda args, request: host_pattern_holds(args[0], request.canonical_host),
     "Path": lambda args, request: request.routing_path == args[0].encode(),
     "PathPrefix": lambda args, request: request.routing_path.startswith(args[0].encode()),
     "PathRegexp": lambda args, request: found(args[0], request.routing_path),
@@ -169,6 +167,12 @@ _HOLDS: dict[str, Callable[[tuple[str, ...], Request], bool]] = {
 def found(pattern: str, value: bytes) -> bool:
     """Whether a Go expression, which is not anchored, matches somewhere in the value."""
     return compile_pattern(pattern).search(value) is not None
+
+
+def host_pattern_holds(pattern: str, host: str) -> bool:
+    """Whether ``HostRegexp`` matches. Traefik also tries the host that CNAME flattening found,
+    which is empty without it: a pattern that matches the empty string matches every host."""
+    return found(pattern, host.encode(errors="surrogateescape")) or found(pattern, b"")
 
 
 def header_is_seen(name: str) -> bool:

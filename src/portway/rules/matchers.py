@@ -10,8 +10,8 @@ from portway.rules.pattern import compile_pattern
 from portway.rules.tree import Matcher
 from portway.rules.wire import translate
 
-MAX_PATTERN = 4096
-"""Longest accepted regular expression, in characters."""
+MAX_ARGUMENT = 4096
+"""Longest accepted argument, in characters."""
 
 
 class Signature(NamedTuple):
@@ -47,6 +47,9 @@ def validate(matcher: Matcher, columns: tuple[int, ...]) -> None:
     for arg, column in zip(args, columns, strict=True):
         if not arg:
             raise RuleError(f"empty args for matcher {name}", column)
+        if len(arg) > MAX_ARGUMENT:
+            message = f"the value has {len(arg)} characters; at most {MAX_ARGUMENT} are allowed"
+            raise RuleError(message, column)
     if len(args) not in signature.arity:
         wanted = " ".join(map(str, signature.arity))
         message = f"unexpected number of parameters; got {len(args)}, expected one of [{wanted}]"
@@ -99,9 +102,6 @@ _CHECKS = {
 
 def _regexp(matcher: Matcher, column: int) -> None:
     text = matcher.args[-1]
-    if len(text) > MAX_PATTERN:
-        message = f"the regular expression has {len(text)} characters; at most {MAX_PATTERN}"
-        raise RuleError(message, column)
     try:
         compile_pattern(text)
         translate(matcher)

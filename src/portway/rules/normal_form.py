@@ -16,6 +16,7 @@ from portway.rules.evaluation import (
     Request,
     found,
     header_is_seen,
+    host_pattern_holds,
     matcher_holds,
 )
 from portway.rules.host import ANY
@@ -29,7 +30,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 _MAX_COMPARED = 64  # comparing each with each is quadratic
 _PLAIN_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
-_ANY_HOST = {".*", "^.*", ".*$", "^.*$", ".+", "^.+", ".+$", "^.+$"}
+_ANY_HOST = {".+", "^.+", ".+$", "^.+$"}
 _ANY_PATH = {".*", "^.*", ".*$", "^.*$", ".+", "^.+", ".+$", "^.+$", "/", "^/", "^/.*", "^/.*$"}
 _HOSTS = ("Host", "HostRegexp")
 
@@ -181,7 +182,7 @@ def _constant(name: str, args: tuple[str, ...]) -> bool | None:
             always = args[0] == ANY
             never = "*" in args[0].removeprefix("*.")
         case "HostRegexp":
-            always = args[0] in _ANY_HOST
+            always = host_pattern_holds(args[0], "") or args[0] in _ANY_HOST
         case "Path":
             never = path_literal(args[0])[1] == NEVER
         case "PathPrefix":

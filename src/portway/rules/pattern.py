@@ -25,7 +25,7 @@ _ESCAPE = re.compile(
 _CLASS = re.compile(
     r"\[\^?\]?(?:\[:\^?[a-z]+:\]|\\(?:x\{[0-9A-Fa-f]+\}|[pP]\{[^}]*\}|.)|[^\]\\])*\]", re.DOTALL
 )
-_GROUP = re.compile(r"\((?:\?P?<(?P<name>\w+)>|\?(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)]))?")
+_GROUP = re.compile(r"\((?:\?P?<\w+>|\?(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)]))?")
 
 
 class Atom(NamedTuple):
@@ -69,8 +69,18 @@ def compile_pattern(text: str) -> re2._Regexp[bytes]:
 
     Raises :class:`ValueError` in the words of Go: ``error parsing regexp: …``.
     """
+    return _compile(text, re2.Options.Encoding.UTF8)
+
+
+def compile_bytes_pattern(text: str) -> re2._Regexp[bytes]:
+    """Compile as Envoy does: each byte is a character. Raises :class:`ValueError`."""
+    return _compile(text, re2.Options.Encoding.LATIN1)
+
+
+def _compile(text: str, encoding: re2.Options.Encoding) -> re2._Regexp[bytes]:
     options = re2.Options()
     options.log_errors = False
+    options.encoding = encoding
     try:
         compiled = re2.compile(text.encode(), options)
     except re2.error as error:
@@ -94,7 +104,6 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.at = 0
         self._text = text
-        self._names: set[str] = set()
 
     def choice(self, flags: str, depth: int) -> Choice:
         if depth > _MAX_DEPTH:
@@ -122,10 +131,6 @@ class _Reader:
         if opening is None:
             raise ValueError(f"error parsing regexp: invalid group: {self._text[self.at :][:10]}")
         self.at = opening.end()
-        if name := opening["name"]:
-            if name in self._names:
-                raise ValueError(f"error parsing regexp: duplicate capture group name: {name}")
-            self._names.add(name)
         inner = _with_flags(flags, opening["flags"] or "")
         if opening["end"] == ")":
             return inner

@@ -8,6 +8,7 @@ repeated header lines are joined by commas.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from portway.rules.encoding import (
@@ -22,9 +23,10 @@ from portway.rules.encoding import (
     hex_bytes,
     hex_characters,
     literal,
+    raw_characters,
 )
 from portway.rules.path import RESERVED, UNRESERVED
-from portway.rules.pattern import Atom, characters
+from portway.rules.pattern import Atom, characters, compile_bytes_pattern
 from portway.rules.tree import Matcher
 
 QUERY_END = r"(?:\?.*)?"
@@ -162,7 +164,16 @@ def authority_pattern(pattern: str) -> str:
 
 
 def _header_atom(atom: Atom) -> str:
-    return atom.source
+    if _ABOUT_BYTES.fullmatch(atom.text):
+        return atom.source
+    ranges = characters(atom)
+    members = ascii_of(ranges)
+    forms = [char_class(members)] if members else []
+    return _any_of(forms + raw_characters(beyond_ascii(ranges)))
+
+
+# What means the same to an engine that sees bytes, or may be repeated as if it did.
+_ABOUT_BYTES = re.compile(r"(?:[ -~]|\\[^pPxC])", re.ASCII)
 
 
 # A comma that joins two lines is followed by a value, which never begins with white space:
@@ -241,15 +252,17 @@ def query_pattern(name: str, pattern: str, *, empty: bool) -> str:
 
 
 def translate(matcher: Matcher) -> None:
-    """Write a matcher's expression once. Raises :class:`ValueError` if that is impossible."""
+    """Write and compile a matcher's expressions. Raises :class:`ValueError` if that fails, as
+    Envoy would refuse all routes for one expression that it cannot compile."""
     pattern = matcher.args[-1]
     match matcher.name:
         case "PathRegexp":
-            path_pattern(pattern)
-            target_pattern(pattern)
+            written = [path_pattern(pattern), target_pattern(pattern)]
         case "HostRegexp":
-            authority_pattern(pattern)
+            written = [authority_pattern(pattern)]
         case "HeaderRegexp":
-            header_pattern(matcher.args[0].lower(), pattern)
+            written = [header_pattern(matcher.args[0].lower(), pattern)]
         case _:
-            query_pattern(matcher.args[0], pattern, empty=False)
+            written = [query_pattern(matcher.args[0], pattern, empty=True)]
+    for expression in written:
+        compile_bytes_pattern(expression)
