@@ -26,7 +26,7 @@ from portway.edge.aggregate import Aggregator, Dirty, EntryPointModel
 from portway.edge.api import Product, create_app
 from portway.edge.changes import Changes
 from portway.edge.compile.compiler import Compiler
-from portway.edge.compile.entry_point import listener_spec
+from portway.edge.compile.entry_point import appends_peer, listener_spec
 from portway.edge.compile.listener import listener
 from portway.edge.dataplane import DataPlane
 from portway.edge.middlewares import basic_auth
@@ -85,7 +85,10 @@ class Control:
         self._target = target
         self._changes = Changes()
         self._aggregator = Aggregator(models(static), static.providers.precedence)
-        self._compiler = Compiler(self._aggregator, list(static.entry_points))
+        self._compiler = Compiler(
+            self._aggregator,
+            {name: appends_peer(point, static) for name, point in static.entry_points.items()},
+        )
         self._admin = Admin(self._sockets.admin)
         self._ads = Ads(self._rejected, self._settled)
         self._plane = DataPlane(

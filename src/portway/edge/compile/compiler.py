@@ -31,10 +31,12 @@ class Compiler:
     while Envoy is asked which of them it refuses.
     """
 
-    def __init__(self, aggregator: Aggregator, entry_points: Iterable[str]) -> None:
+    def __init__(self, aggregator: Aggregator, entry_points: Mapping[str, bool]) -> None:
+        """``entry_points`` says of each whether it appends the peer to X-Forwarded-For."""
         self.ping_status = 200
         self.withheld: set[str] = set()
         self.entry_points = tuple(entry_points)
+        self._appends_peer = entry_points
         self._aggregator = aggregator
         self._runtime = aggregator.runtime
         self._tables = {name: RouteTable(name) for name in self.entry_points}
@@ -128,7 +130,7 @@ class Compiler:
         middlewares, _ = self._aggregator.flatten(info.config.middlewares)
         steps: list[Step] = []
         for middleware in middlewares:
-            place = Place(middleware.name, info.name, point, tls=False)
+            place = Place(middleware.name, info.name, point, False, self._appends_peer[point])
             steps.extend(registry.steps(middleware.config, place))
         target = self._runtime.services[info.service].config
         transport = services.transport_of(info.service, target, self._runtime.transports)

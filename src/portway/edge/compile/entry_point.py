@@ -16,7 +16,6 @@ def listener_spec(name: str, point: EntryPoint, static: Static) -> ListenerSpec:
         host, dual = ("::", True) if socket.has_dualstack_ipv6() else ("0.0.0.0", False)  # noqa: S104
     transport, headers = point.transport, point.forwarded_headers
     timeouts = transport.responding_timeouts
-    keep = headers.not_append_x_forwarded_for or static.global_.not_append_x_forwarded_for
     return ListenerSpec(
         name=name,
         host=socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0],
@@ -25,7 +24,7 @@ def listener_spec(name: str, point: EntryPoint, static: Static) -> ListenerSpec:
         reuse_port=point.reuse_port,
         trust_all=headers.insecure,
         trusted=tuple(headers.trusted_ips),
-        append_for=not keep,
+        append_for=appends_peer(point, static),
         hostname=socket.gethostname(),
         idle_timeout=timeouts.idle_timeout,
         read_timeout=timeouts.read_timeout,
@@ -36,3 +35,9 @@ def listener_spec(name: str, point: EntryPoint, static: Static) -> ListenerSpec:
         max_connection_time=transport.keep_alive_max_time,
         sanitize_path=point.http.sanitize_path,
     )
+
+
+def appends_peer(point: EntryPoint, static: Static) -> bool:
+    """Whether the entry point appends the peer to X-Forwarded-For."""
+    headers = point.forwarded_headers
+    return not (headers.not_append_x_forwarded_for or static.global_.not_append_x_forwarded_for)

@@ -12,7 +12,8 @@ allowed by ``accessControlAllowOriginList`` (``*`` is any) or, when a pattern is
 by ``accessControlAllowOriginListRegex`` (RE2; write ``^…$`` for the whole origin). With
 ``accessControlAllowCredentials`` ``*`` is not valid in answers (Fetch, 3.2.5), so the origin,
 method and headers asked for stand in its place, and a ``*`` among the exposed headers says
-nothing. ``addVaryHeader`` adds ``Origin`` to ``Vary``, except to preflight answers.
+nothing. ``addVaryHeader`` adds ``Origin`` to ``Vary`` unless it says just
+that, except to preflight answers.
 
 **Hosts.** Requests for a host outside ``allowedHosts`` get 500 ``Bad Host``; the first header
 of ``hostsProxyHeaders`` that is present names the host instead of ``Host``.
@@ -420,7 +421,7 @@ local function outer(headers, p, origin)
   if cors.expose then headers:replace("access-control-expose-headers", cors.expose) end
   if cors.vary then
     local vary = headers:get("vary") or ""
-    if not find("," .. gsub(vary:lower(), "%s", "") .. ",", ",origin,", 1, true) then
+    if vary ~= "Origin" then
       headers:replace("vary", vary == "" and "Origin" or vary .. ",Origin")
     end
   end
