@@ -20,6 +20,7 @@ DEFAULT_API = "http://127.0.0.1:8080"
 _TIMEOUT = 10.0  # seconds
 _LARGEST = 256 * 1024 * 1024  # bytes of an answer
 _PIPE_WIDTH = 10_000  # columns where no terminal limits them
+_ERROR_WIDTH = 72  # columns
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNDERSCORE = re.compile("_(.)")
 _COLOURS = {"enabled": "green", "warning": "yellow", "disabled": "red"}
@@ -146,8 +147,10 @@ def _only_new(service: dict[str, Any], router: dict[str, Any]) -> list[str]:
 def show(console: Console, rows: list[Row], problems: dict[str, list[str]]) -> None:
     """Print the table, the errors of each router below its rule, then providers' problems."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    # Errors stand below the rule, and must not make its column wider than rules do.
+    widths = {"Rule": max(_ERROR_WIDTH, *(len(row.rule) for row in rows), 0)}
     for title in ("Router", "Entry points", "Rule", "Middlewares", "Service"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", max_width=widths.get(title))
     table.add_column("Servers", justify="right", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     table.add_column("Priority", justify="right", no_wrap=True)
