@@ -1,6 +1,8 @@
 """A stand-in for the control process: argv is the listener's port and the backend's port.
 
-With ``--exit CODE`` in place of ports it exits at once, as a wrong configuration does.
+With ``--exit CODE`` in place of ports it exits at once, as a wrong configuration does, and so
+it does with 78 when a file "broken" is in the runtime directory. With ``--orphan`` it leaves a
+process to whoever adopts it.
 """
 
 from __future__ import annotations
@@ -9,9 +11,16 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
-from portway.edge.supervise import RUNTIME_DIR_VARIABLE, Launch, report_ready, report_valid
+from portway.edge.supervise import (
+    EX_CONFIG,
+    RUNTIME_DIR_VARIABLE,
+    Launch,
+    report_ready,
+    report_valid,
+)
 from portway.envoy.admin import Admin
 from portway.envoy.ads import Ads
 from portway.envoy.bootstrap import sockets
@@ -39,7 +48,26 @@ async def main(port: int, backend: int) -> None:
     await ads.stop()
 
 
+def leave_an_orphan(pid_file: Path) -> None:
+    """Fork twice, so that the second child loses its parent before it ends."""
+    child = os.fork()
+    if child == 0:
+        parent = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            pid_file.write_text(str(os.getpid()))
+        os._exit(0)
+    os.waitpid(child, 0)
+    signal.pause()
+
+
 if __name__ == "__main__":
+    runtime_dir = Path(os.environ[RUNTIME_DIR_VARIABLE])
     if sys.argv[1] == "--exit":
         sys.exit(int(sys.argv[2]))
+    if sys.argv[1] == "--orphan":
+        leave_an_orphan(runtime_dir / "orphan")
+    if (runtime_dir / "broken").exists():
+        sys.exit(EX_CONFIG)
     asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -19,6 +19,10 @@ _PARENT = (
     "from portway.edge.supervise import run\n"
     "sys.exit(run(sys.argv[2:], pathlib.Path(sys.argv[1])))\n"
 )
+_ADOPTING = (
+    "import ctypes\n"
+    "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n"  # PR_SET_CHILD_SUBREAPER: orphans come to us
+)
 _ROOT = Path(__file__).parents[2]
 
 
@@ -52,7 +56,7 @@ class Supervised:
 
     async def start(self, *control: str) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _PARENT, str(self.rig.dir)),
+            *(sys.executable, "-c", _ADOPTING + _PARENT, str(self.rig.dir)),
             *(sys.executable, "-m", "tests.integration.supervise_control", *control),
             cwd=_ROOT,
             stderr=asyncio.subprocess.PIPE,
@@ -73,6 +77,14 @@ class Supervised:
 
     async def replaced(self, name: str, old: int) -> None:
         await until(lambda: self.children().get(name, old) != old)
+
+    async def reported(self, words: str) -> None:
+        """Wait until a line of the parent's or Envoy's log has these words."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            async for line in self.process.stderr:
+                if words in line.decode():
+                    return
 
     async def exit_code(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
@@ -123,7 +135,12 @@ async def test_a_killed_envoy_is_started_again(supervised: Supervised) -> None:
     assert supervised.children()["control"] == before["control"]
 
 
-async def test_nothing_outlives_a_killed_parent(supervised: Supervised) -> None:
+@pytest.mark.parametrize("path", [os.environ["PATH"], "/nonexistent"])
+async def test_nothing_outlives_a_killed_parent(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """With setpriv and, for systems that have none, without."""
+    monkeypatch.setenv("PATH", path)
     await supervised.serve(await supervised.rig.backend("one"))
     pids = supervised.children().values()
     assert len(pids) == 2
@@ -145,6 +162,15 @@ async def test_a_stop_signal_lets_requests_finish(
     assert closing.value.args[0] == (200, "slow")
     assert await supervised.exit_code() == 0
     assert not any(map(is_running, pids))
+
+
+async def test_a_stop_under_load_cuts_no_request_off(supervised: Supervised) -> None:
+    await supervised.serve(await supervised.rig.backend("one", delay=0.02))
+    with contextlib.suppress(TimeoutError):  # the load finds nobody at its end
+        async with load(supervised.rig.port, connections=8) as seen:
+            supervised.process.send_signal(signal.SIGTERM)
+            assert await supervised.exit_code() == 0
+    assert set(seen) <= {"200", "ConnectionRefusedError"}
 
 
 async def test_requests_finish_when_the_control_process_is_dead(supervised: Supervised) -> None:
@@ -180,6 +206,30 @@ async def test_a_second_stop_signal_stops_at_once(supervised: Supervised) -> Non
     assert not any(map(is_running, pids))
     with pytest.raises((OSError, asyncio.IncompleteReadError)):
         await request
+
+
+async def test_a_configuration_that_turns_wrong_while_serving_stops_nothing(
+    supervised: Supervised,
+) -> None:
+    await supervised.serve(await supervised.rig.backend("one"))
+    envoy = supervised.children()["envoy"]
+    broken = supervised.rig.dir / "broken"
+    async with load(supervised.rig.port) as seen:
+        broken.touch()
+        os.kill(supervised.children()["control"], signal.SIGKILL)
+        await supervised.reported("exited with code 78")
+        broken.unlink()
+        await supervised.connected_again()
+    assert set(seen) == {"200"}
+    assert supervised.children()["envoy"] == envoy
+
+
+async def test_orphans_are_reaped(supervised: Supervised) -> None:
+    """As PID 1 of a container the parent inherits them."""
+    await supervised.start("--orphan")
+    file = supervised.rig.dir / "orphan"
+    await until(lambda: file.exists() and file.read_text() != "")
+    await until(lambda: not Path("/proc", file.read_text()).exists())
 
 
 @pytest.mark.parametrize("code", [1, 2, 78])

@@ -166,7 +166,7 @@ class _Supervisor:
         self._sockets = sockets(directory)
         self._envoy_path = envoy_path
         self._wakeup = wakeup
-        self._control = _Child("control process")
+        self._control = _Child("the control process")
         self._envoy = _Child("Envoy")
         self._status: int | None = None
         self._status_text = b""
@@ -214,7 +214,7 @@ class _Supervisor:
     def _on_signal(self, number: int) -> None:
         if number in _STOP_SIGNALS:
             if self._stopping:
-                _say("stopping at once")
+                self._say("stopping at once")
                 self._control.signal(signal.SIGKILL)
                 self._envoy.signal(signal.SIGKILL)
                 self._drained_at = None
@@ -238,7 +238,7 @@ class _Supervisor:
                     self._on_valid(Launch(**message["valid"]))
                 self._ready = self._ready or "ready" in message
             except (TypeError, ValueError) as error:
-                _say(f"the control process sent a report that makes no sense: {error}")
+                self._say(f"the control process sent a report that makes no sense: {error}")
 
     def _on_valid(self, launch: Launch) -> None:
         self._launch = launch
@@ -272,7 +272,7 @@ class _Supervisor:
             self._stopping = True
             self._after_control(drained=True)
         else:
-            _say_restart(self._control, code, self._control.plan_restart())
+            self._say_restart(self._control, code, self._control.plan_restart())
 
     def _is_fatal(self, code: int) -> bool:
         if code < 0 or self._ready:
@@ -283,7 +283,7 @@ class _Supervisor:
         self._envoy.ended()
         self._drained_at = None
         if not self._stopping:
-            _say_restart(self._envoy, code, self._envoy.plan_restart())
+            self._say_restart(self._envoy, code, self._envoy.plan_restart())
 
     # Starting
 
@@ -301,7 +301,7 @@ class _Supervisor:
                 except OSError as error:  # no memory, no processes, no disk: may pass
                     child.failed_to_start()
                     pause = child.plan_restart()
-                    _say(f"cannot start the {child.name}: {error}; trying again in {pause:.1f} s")
+                    self._say(f"cannot start {child.name}: {error}; trying again in {pause:.1f} s")
 
     def _start_control(self) -> None:
         self._close_status()
@@ -367,8 +367,20 @@ class _Supervisor:
         for child in (self._control, self._envoy):
             if child.kill_at is not None and child.kill_at <= now:
                 child.kill_at = None
-                _say(f"the {child.name} did not stop in time and is killed")
+                self._say(f"{child.name} did not stop in time and is killed")
                 child.signal(signal.SIGKILL)
+
+    # The log
+
+    def _say_restart(self, child: _Child, code: int, pause: float) -> None:
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        when = f"in {pause:.1f} s" if pause else "at once"
+        self._say(f"{child.name} {how}; starting it again {when}")
+
+    def _say(self, text: str) -> None:
+        log_format = "common" if self._launch is None else self._launch.log_format
+        with contextlib.suppress(OSError):
+            os.write(2, log_line(text, log_format).encode())
 
     # The status pipe
 
@@ -384,6 +396,16 @@ class _Supervisor:
             self._status = None
 
 
+def log_line(text: str, log_format: str) -> str:
+    """A line of the parent's log in the form that Envoy's lines have."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    stamp = f"{stamp[:-2]}:{stamp[-2:]}"
+    if log_format == "json":
+        fields = {"time": stamp, "level": "warning", "logger": "supervisor", "message": text}
+        return json.dumps(fields) + "\n"
+    return f"{stamp} warning supervisor {text}\n"
+
+
 def envoy_argv(binary: Path, config: Path, launch: Launch) -> list[str]:
     """Envoy's command line."""
     concurrency = () if launch.concurrency is None else ("--concurrency", str(launch.concurrency))
@@ -397,10 +419,18 @@ def envoy_argv(binary: Path, config: Path, launch: Launch) -> list[str]:
         # Else segments stay in /dev/shm; one Envoy per directory needs no hot restart.
         "--disable-hot-restart",
         *("--log-level", launch.log_level),
-        # `misc` only warns about API fields that Envoy calls work in progress.
-        *("--component-log-level", "misc:error"),
+        *_quieter(launch.log_level),
         *("--log-format", _LOG_FORMATS.get(launch.log_format, _LOG_FORMATS["common"])),
     ]
+
+
+def _quieter(log_level: str) -> tuple[str, ...]:
+    """Silence what only alarms: `config` warns of each attempt, ten a second, to reach a control
+    process that is being restarted (what Envoy refuses, the control process reports); `misc`
+    warns about API fields that Envoy calls work in progress."""
+    if log_level not in {"info", "warning"}:
+        return ()
+    return ("--component-log-level", "config:error,misc:error")
 
 
 def dying_with_parent(argv: Sequence[str], setpriv: str | None) -> list[str]:
@@ -495,15 +525,3 @@ def _admin(path: Path, method: str, target: str) -> str | None:
     except OSError:
         return None
     return answer.decode(errors="replace")
-
-
-def _say_restart(child: _Child, code: int, pause: float) -> None:
-    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-    when = f"in {pause:.1f} s" if pause else "at once"
-    _say(f"the {child.name} {how}; starting it again {when}")
-
-
-def _say(text: str) -> None:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with contextlib.suppress(OSError):
-        os.write(2, f"{stamp} warning supervisor {text}\n".encode())
