@@ -250,6 +250,7 @@ class Aggregator:
                 errors.append(f'the servers transport "{ref.name}" does not exist')
             else:
                 errors += transport.errors
+                warnings += services.transport_warnings(transport.config)
         self.runtime.services[name] = ServiceInfo(
             name,
             definition.value,
