@@ -75,7 +75,7 @@ def haproxy(directory: Path, port: int, upstream: int, routers: int) -> list[str
     hosts = directory / "hosts.map"
     hosts.write_text("".join(f"{host(n)} up\n" for n in range(routers)))
     (directory / "haproxy.cfg").write_text(
-        "global\n  maxconn 10000\n  nbthread 2\ndefaults\n  mode http\n"
+        "global\n  maxconn 4000\n  nbthread 2\ndefaults\n  mode http\n"
         "  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
         f"frontend web\n  bind 127.0.0.1:{port}\n  option forwardfor\n"
         f"  use_backend %[req.hdr(host),lower,map({hosts})]\n"
@@ -127,7 +127,7 @@ PROXIES = (
 )
 
 
-def load(port: int, name: str, seconds: float, connections: int) -> tuple[int, float]:
+def load(port: int, name: str, seconds: int, connections: int) -> tuple[int, float]:
     """Run wrk; returns requests done and requests per second. Any error is fatal."""
     url = f"http://127.0.0.1:{port}/"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"Host: {name}", url]
@@ -140,7 +140,7 @@ def load(port: int, name: str, seconds: float, connections: int) -> tuple[int, f
     return int(done[1]), float(rate[1])
 
 
-def measure(pid: int, port: int, name: str, seconds: float, connections: int) -> Sample:
+def measure(pid: int, port: int, name: str, seconds: int, connections: int) -> Sample:
     before = cpu_seconds(pid)
     done, rate = load(port, name, seconds, connections)
     return Sample(rate, (cpu_seconds(pid) - before) / done * 1e6)
@@ -156,7 +156,7 @@ def upstream() -> Iterator[int]:
             yield port
 
 
-def run(routers: int, rounds: int, seconds: float, connections: int) -> dict[str, list[float]]:
+def run(routers: int, rounds: int, seconds: int, connections: int) -> dict[str, list[float]]:
     """Measure all proxies with a number of routers; returns table rows by proxy."""
     samples: dict[str, list[Sample]] = {proxy.name: [] for proxy in PROXIES}
     starts: dict[str, float] = {}
@@ -189,7 +189,7 @@ def run(routers: int, rounds: int, seconds: float, connections: int) -> dict[str
 def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench edge", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
     chosen = parser.parse_args(arguments)
     cpu: dict[tuple[str, int], float] = {}

@@ -25,17 +25,20 @@ from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from xds.type.matcher.v3.matcher_pb2 import Matcher
-from xds.type.matcher.v3.regex_pb2 import RegexMatcher
 from xds.type.matcher.v3.string_pb2 import StringMatcher
 
 PEER = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 
 # What Traefik removes from requests of untrusted peers, with underscores for hyphens too.
-_MANAGED = (
-    "x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-server"
-    " x-forwarded-uri x-forwarded-method x-forwarded-prefix x-forwarded-tls-client-cert"
-    " x-forwarded-tls-client-cert-info x-real-ip"
+# The first are set anew for every request; removing them as well would be work for nothing.
+_REPLACED = (
+    "x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-server x-real-ip"
 ).split()
+_REMOVED = (
+    "x-forwarded-uri x-forwarded-method x-forwarded-prefix x-forwarded-tls-client-cert"
+    " x-forwarded-tls-client-cert-info"
+).split()
+_FOR = "x-forwarded-for"
 
 _OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _IF_ABSENT = HeaderValueOption.ADD_IF_ABSENT
@@ -85,12 +88,12 @@ def early_mutation(
     """The mutation every request of a listener goes through before a route is chosen."""
     mutations = []
     if not trusted:
-        for name in _MANAGED:
-            mutations.append(HeaderMutation(remove=name))
-            mutations.append(HeaderMutation(remove=name.replace("-", "_")))
+        aliases = [name.replace("-", "_") for name in (_FOR, *_REPLACED, *_REMOVED)]
+        kept_out = [*_REMOVED, *aliases, *([] if append_for else [_FOR])]
+        mutations += [HeaderMutation(remove=name) for name in kept_out]
     keep = _IF_ABSENT if trusted else _OVERWRITE
     if append_for and not trusted:
-        mutations.append(_set("x-forwarded-for", PEER, keep))
+        mutations.append(_set(_FOR, PEER, keep))
     mutations.append(_set("x-forwarded-host", "%REQ(:AUTHORITY)%", keep))
     mutations.append(_set("x-forwarded-server", hostname.replace("%", "%%"), _OVERWRITE))
     mutations.append(_set("x-real-ip", PEER, keep))
@@ -125,7 +128,10 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFil
     )
     needs_script = Matcher.MatcherList.Predicate(
         or_matcher=Matcher.MatcherList.Predicate.PredicateList(
-            predicate=[_header(":authority", r".*:\d+"), _header("upgrade", r".+")]
+            predicate=[
+                _header(":authority", StringMatcher(contains=":")),
+                _header("upgrade", StringMatcher(contains="websocket", ignore_case=True)),
+            ]
         )
     )
     matcher = Matcher(
@@ -145,12 +151,11 @@ def _set(name: str, value: str, action: HeaderValueOption.HeaderAppendAction) ->
     return HeaderMutation(append=HeaderValueOption(header=header, append_action=action))
 
 
-def _header(name: str, regex: str) -> Matcher.MatcherList.Predicate:
+def _header(name: str, value: StringMatcher) -> Matcher.MatcherList.Predicate:
     source = pack(HttpRequestHeaderMatchInput(header_name=name))
-    pattern = RegexMatcher(regex=regex, google_re2=RegexMatcher.GoogleRE2())
     return Matcher.MatcherList.Predicate(
         single_predicate=Matcher.MatcherList.Predicate.SinglePredicate(
             input={"name": "header", "typed_config": source},  # type: ignore[arg-type]
-            value_match=StringMatcher(safe_regex=pattern),
+            value_match=value,
         )
     )

@@ -120,7 +120,9 @@ def _connection_manager(spec: ListenerSpec, *, trusted: bool) -> hcm.HttpConnect
             *pipeline.http_filters(_ads()),
             hcm.HttpFilter(
                 name="envoy.filters.http.router",
-                typed_config=pack(Router(suppress_envoy_headers=True)),
+                typed_config=pack(
+                    Router(suppress_envoy_headers=True, dynamic_stats=BoolValue(value=False))
+                ),
             ),
         ],
         early_header_mutation_extensions=[
