@@ -516,6 +516,25 @@ async def test_being_settled_is_told_each_time() -> None:
     assert all(told)
 
 
+@pytest.mark.parametrize("refused", [FILTER, LISTENER, ROUTES])
+async def test_being_settled_is_not_told_while_older_content_is_in_force(refused: str) -> None:
+    told: list[bool] = []
+    ads = Ads(lambda _: None, lambda: told.append(True))
+    ads.update(BASE)
+    news = {FILTER: chains("new"), LISTENER: listener(1), ROUTES: routes("a", "a")}
+    envoy = Envoy(ads, refuses=lambda each: each == news[refused])
+    async with alive(envoy, ads):
+        await settled(ads)
+        before = len(told)
+        ads.update([*news.values()])
+        await settled(ads)
+        assert len(told) == before
+        envoy.refuses = lambda _: False
+        ads.retry([news[refused].key])
+        await settled(ads)
+        assert len(told) == before + 1
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     steps=st.lists(

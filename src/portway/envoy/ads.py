@@ -43,9 +43,10 @@ class Ads:
 
     ``on_rejected`` is told of every resource Envoy refuses, once per content; what Envoy had
     before stays in force, the content is not offered again (see ``retry``), and the callback
-    may call ``update``. ``on_settled`` is called each time all connected Envoys have
-    acknowledged everything. ``patience`` is how many seconds a step of a push waits for an
-    Envoy that does not answer, for instance because a new cluster waits for a DNS answer.
+    may call ``update``. ``on_settled`` is called each time all connected Envoys have accepted
+    everything (a refused cluster or secret aside, which nothing else depends on being new):
+    what older routes alone needed may go then. ``patience`` is how many seconds a step of a push
+    waits for an Envoy that does not answer, for instance because a new cluster waits for DNS.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Ads:
         self._streams: set[Stream] = set()
         self._open = False
         self._settled = asyncio.Event()
+        self._told = False
         self._server: grpc.aio.Server | None = None
 
     async def start(self, path: Path) -> None:
@@ -201,12 +203,14 @@ class Ads:
         return True
 
     def _note_change(self) -> None:
-        if not self.is_settled:
-            self._settled.clear()
-        elif not self._settled.is_set():
+        if self.is_settled:
             self._settled.set()
-            if self._on_settled is not None:
-                self._on_settled()
+        else:
+            self._settled.clear()
+        in_force = bool(self._streams) and all(stream.in_force for stream in self._streams)
+        told, self._told = self._told, in_force
+        if in_force and not told and self._on_settled is not None:
+            self._on_settled()
 
     async def _serve(
         self,

@@ -138,6 +138,13 @@ class Stream:
             and not (self._pending or self._empty_answers or self._flights or self._in_round)
         )
 
+    @property
+    def in_force(self) -> bool:
+        """Settled, and Envoy's filters, listeners and routes are the wanted ones: none is
+        refused and no route is held back."""
+        refused = {key.type_url for key in self._refused}
+        return self.settled and not self._held_back and refused.isdisjoint({FILTER, *_NAMING})
+
     def open(self) -> None:
         """The wanted state is known from now on: answer what was asked so far."""
         self._open = True
