@@ -56,6 +56,8 @@ class Server:
         self.name, self.seen = name, list[Seen]()
         self.health = 200  # what /health answers
         self.delay = 0.0  # seconds before an answer
+        self.go_on = threading.Event()  # until it is set, /wait is not answered
+        self.go_on.set()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,6 +67,8 @@ class Server:
                 seen = Seen(self.command, self.path, dict(self.headers), list(self.headers.keys()))
                 server.seen.append(seen)
                 time.sleep(server.delay)
+                if self.path == "/wait":
+                    server.go_on.wait()
                 body = server.name.encode()
                 self.send_response(server.health if self.path.startswith("/health") else 200)
                 self.send_header("Content-Length", str(len(body)))
@@ -97,6 +101,7 @@ class Server:
         return f"{scheme}://{host}:{self.port}"
 
     def stop(self) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._server.server_close()
 
