@@ -43,7 +43,7 @@ def whoami_image(tag: str, port: int = 80) -> str:
 def portway_image() -> str:
     """Build Portway's image from the project's Dockerfile; reused while the sources are equal."""
     digest = _digest()
-    if _label(PORTWAY_IMAGE) == digest:
+    if _inspect(PORTWAY_IMAGE, '{{index .Config.Labels "portway.sources"}}') == digest:
         return PORTWAY_IMAGE
     _base_image()
     with tempfile.TemporaryDirectory() as directory:
@@ -53,8 +53,8 @@ def portway_image() -> str:
         shutil.copytree(
             ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
         )
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, source / name)
+        for path in (ROOT / "pyproject.toml", *ROOT.glob("README*"), *ROOT.glob("LICENSE*")):
+            shutil.copy(path, source / path.name)
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheels)]
         subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(source)], check=True)
         shutil.copy(ROOT / "Dockerfile", context / "Dockerfile")
@@ -65,7 +65,7 @@ def portway_image() -> str:
 
 
 def _base_image() -> None:
-    if subprocess.run(["docker", "image", "inspect", _BASE_IMAGE], capture_output=True).returncode == 0:
+    if _inspect(_BASE_IMAGE, "{{.Id}}"):
         return
     with tempfile.TemporaryDirectory() as directory:
         include = "--include=python3,python3-venv,ca-certificates"
@@ -91,6 +91,7 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _label(image: str) -> str:
-    command = ["docker", "image", "inspect", "-f", '{{index .Config.Labels "portway.sources"}}', image]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+def _inspect(image: str, form: str) -> str:
+    """What the daemon says about an image; empty when there is none."""
+    command = ["docker", "image", "inspect", "-f", form, image]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
