@@ -225,6 +225,9 @@ class Aggregator:
         assert isinstance(definition.value, Middleware)
         kind, problems = registry.check(definition.value)
         errors = [*definition.errors, *problems]
+        members = self._references[Ref("middleware", name)]
+        missing = [member.name for member in members if member not in self._definitions]
+        errors += [f'middleware "{member}" does not exist' for member in missing]
         self.runtime.middlewares[name] = MiddlewareInfo(
             name,
             definition.value,
@@ -262,10 +265,10 @@ class Aggregator:
         """The entry points a router asks for, defaults applied; unknown names included."""
         if router.entry_points:
             return list(dict.fromkeys(router.entry_points))
-        flagged = [p.name for p in self._entry_points.values() if p.as_default]
+        flagged = sorted(p.name for p in self._entry_points.values() if p.as_default)
         if flagged:
             return flagged
-        return [p.name for p in self._entry_points.values() if p.tcp and p.name != "traefik"]
+        return sorted(p.name for p in self._entry_points.values() if p.tcp and p.name != "traefik")
 
     def _resolve_router(self, name: str) -> set[str]:
         """Rebuild the runtime routers of a defined router; returns every name concerned."""
@@ -373,7 +376,7 @@ class Aggregator:
             middlewares=middlewares,
             observability=router.observability or Observability(),
         )
-        return RouterInfo(name, config, priority, status, errors, list(points), service)
+        return RouterInfo(name, config, priority, status, errors, sorted(points), service)
 
     def flatten(self, names: Iterable[str]) -> tuple[list[MiddlewareInfo], list[str]]:
         """Middlewares in running order with chains replaced by their members.

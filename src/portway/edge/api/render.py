@@ -123,7 +123,12 @@ def service(info: ServiceInfo) -> Json:
     """A service as ``rawdata`` shows it, without the state of its servers."""
     config = info.config
     if config.load_balancer is not None:
-        config = Service(load_balancer=_with_defaults(config.load_balancer))
+        balancer = _with_defaults(config.load_balancer)
+        transport = balancer.servers_transport
+        if transport and info.used_by and "@" not in transport:  # qualified on first use
+            named = f"{transport}@{provider_of(info.name)}"
+            balancer = msgspec.structs.replace(balancer, servers_transport=named)
+        config = Service(load_balancer=balancer)
     return _state(plain(config), info.errors, info.status, usedBy=info.used_by)
 
 

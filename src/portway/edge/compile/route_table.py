@@ -7,7 +7,7 @@ everything behind a route without conditions is unreachable and left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from portway.edge.compile.wire import field
@@ -132,7 +132,7 @@ class RouteTable:
 
 def _alternative_routes(
     router: CompiledRouter, alternative: Alternative, host: str | None
-) -> Iterable[bytes]:
+) -> Generator[bytes, None, bool]:
     """The routes of one alternative; returns whether nothing can come after them."""
     if router.idempotent == router.other:
         match = route_match(alternative, host)
