@@ -21,6 +21,7 @@ LEFT_OUT = {
     "header-name-case": "names are compared in lower case",
     "message-framing": "Content-Length, Transfer-Encoding, Connection and Date of an answer",
     "reason-phrase": "only the number of a status is compared",
+    "no-dashboard": "the dashboard's objects do not count for the order of a list",
 }
 """Differences no case can show, because they are left out of every comparison: entry -> what."""
 
@@ -80,7 +81,7 @@ def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
             yield from _flatten(f"{prefix}.{key}", inner)
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         names = [inner.get("name", str(index)) for index, inner in enumerate(value)]
-        yield f"{prefix}.order", names
+        yield f"{prefix}.order", [name for name in names if not name.startswith("dashboard")]
         for name, inner in zip(names, value, strict=True):
             yield from _flatten(f"{prefix}.{name}", inner)
     else:
@@ -124,7 +125,7 @@ def agrees(actual: Any, wanted: Any) -> bool:
 def explained(fact: str, both: tuple[Any, Any], intended: Iterable[Intended]) -> Intended | None:
     """Find the intended difference that a found one is."""
     for one in intended:
-        if one.fact == fact or (one.fact[:1] == "~" and re.fullmatch(one.fact[1:], fact)):
-            if agrees(both[0], one.traefik) and agrees(both[1], one.portway):
-                return one
+        named = one.fact == fact or (one.fact[:1] == "~" and re.fullmatch(one.fact[1:], fact))
+        if named and agrees(both[0], one.traefik) and agrees(both[1], one.portway):
+            return one
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -41,7 +42,8 @@ class Proxy:
         """Start ``command``; ``marks`` are the ``<name>`` placeholders of the configuration."""
         self.name = directory.name
         self._ready = ["ready.internal", *(["ready.docker"] if setup.containers else [])]
-        self.ports = {name: _free_port() for name in setup.static["entryPoints"]}
+        points = setup.static["entryPoints"]
+        self.ports = dict(zip(points, _free_ports(len(points)), strict=True))
         dynamic = directory / "dynamic"
         dynamic.mkdir(parents=True)
         marks = {
@@ -102,10 +104,16 @@ class Proxy:
         self._process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens to now, below those that the system gives out by itself."""
+    found: list[int] = []
+    for port in random.sample(range(20000, 32000), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"no {count} free ports")
 
 
 def fill(value: Any, marks: Mapping[str, str]) -> Any:

@@ -54,7 +54,9 @@ def _upgrade(host: str) -> bytes:
 def _relevant(seen: Seen) -> tuple[str, str, dict[str, str]]:
     headers = {key.lower(): value for key, value in seen.headers}
     if "connection" in headers:
-        headers["connection"] = headers["connection"].lower()  # a list of tokens, not of cases
+        # A list of tokens; that the connection is kept open is each hop's own affair.
+        tokens = {token.strip() for token in headers["connection"].lower().split(",")}
+        headers["connection"] = ", ".join(sorted(tokens - {"keep-alive"}))
     return seen.method, seen.target, headers
 
 
