@@ -18,7 +18,7 @@ def listener_spec(name: str, point: EntryPoint, static: Static) -> ListenerSpec:
     timeouts = transport.responding_timeouts
     return ListenerSpec(
         name=name,
-        host=socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0],
+        host=str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]),
         port=address.port,
         dual_stack=dual,
         reuse_port=point.reuse_port,

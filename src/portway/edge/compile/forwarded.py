@@ -22,10 +22,13 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
-from google.protobuf.any_pb2 import Any
-from google.protobuf.message import Message
 from xds.type.matcher.v3.matcher_pb2 import Matcher
+from xds.type.matcher.v3.regex_pb2 import RegexMatcher
 from xds.type.matcher.v3.string_pb2 import StringMatcher
+
+from portway.edge.services import retries
+from portway.envoy.messages import pack
+from portway.rules import IDEMPOTENT
 
 PEER = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 
@@ -44,6 +47,7 @@ _OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _IF_ABSENT = HeaderValueOption.ADD_IF_ABSENT
 
 _SCRIPT = """
+local IDEMPOTENT = {IDEMPOTENT_SET}
 local function run(h)
   local headers = h:headers()
   if KEEP and APPEND then
@@ -52,9 +56,10 @@ local function run(h)
     local before = headers:get("x-forwarded-for")
     headers:replace("x-forwarded-for", before and before ~= "" and before .. ", " .. peer or peer)
   end
+  if not IDEMPOTENT[headers:get(":method")] then headers:replace(RETRY_HEADER, RETRY_ON) end
   local upgrade = headers:get("upgrade")
   local proto = headers:get("x-forwarded-proto")
-  if upgrade and upgrade:lower() == "websocket" and PROTO_OURS(headers, proto) then
+  if not KEEP and upgrade and upgrade:lower() == "websocket" then
     proto = TLS and "wss" or "ws"
     headers:replace("x-forwarded-proto", proto)
   end
@@ -73,13 +78,6 @@ function envoy_on_request(h)
   end
 end
 """
-
-
-def pack(message: Message) -> Any:
-    """The message in an Any, as extension configuration fields take it."""
-    packed = Any()
-    packed.Pack(message)
-    return packed
 
 
 def early_mutation(
@@ -104,18 +102,26 @@ def early_mutation(
 
 
 def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFilter:
-    """The filter that sets X-Forwarded-Port and the websocket form of X-Forwarded-Proto.
+    """The filter for what depends on the request in ways Envoy's formatters cannot express:
+    X-Forwarded-Port, the websocket form of X-Forwarded-Proto, and the retry conditions of
+    methods that must not be repeated.
 
-    For untrusted peers it runs only when Host names a port or an upgrade is asked for; the
-    early mutation has set the default port already. For trusted peers it always runs and
-    appends the peer to X-Forwarded-For, after a comma and a space as Traefik writes it.
+    For untrusted peers it runs only when Host names a port, an upgrade is asked for or the
+    method is such a one; the early mutation has set the default port already. For trusted
+    peers it always runs and appends the peer to X-Forwarded-For, after a comma and a space as
+    Traefik writes it.
     """
-    script = (
-        _SCRIPT.replace("PROTO_OURS(headers, proto)", "not KEEP" if trusted else "true")
-        .replace("KEEP", "true" if trusted else "false")
-        .replace("TLS", "true" if tls else "false")
-        .replace("APPEND", "true" if append_for else "false")
-    )
+    values = {
+        "IDEMPOTENT_SET": ", ".join(f"{method} = true" for method in sorted(IDEMPOTENT)),
+        "RETRY_HEADER": f'"{retries.HEADER}"',
+        "RETRY_ON": f'"{retries.NEVER_PROCESSED}"',
+        "KEEP": str(trusted).lower(),
+        "TLS": str(tls).lower(),
+        "APPEND": str(append_for).lower(),
+    }
+    script = _SCRIPT
+    for name, value in values.items():
+        script = script.replace(name, value)
     lua = Lua(default_source_code=DataSource(inline_string=script))
     lua.clear_route_cache.value = False
     if trusted:
@@ -123,14 +129,13 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFil
     action = ExecuteFilterAction(
         typed_config=TypedExtensionConfig(name="forwarded", typed_config=pack(lua))
     )
-    on_match = Matcher.OnMatch(
-        action={"name": "run", "typed_config": pack(action)}  # type: ignore[arg-type]
-    )
+    on_match = Matcher.OnMatch(action={"name": "run", "typed_config": pack(action)})
     needs_script = Matcher.MatcherList.Predicate(
         or_matcher=Matcher.MatcherList.Predicate.PredicateList(
             predicate=[
                 _header(":authority", StringMatcher(contains=":")),
                 _header("upgrade", StringMatcher(contains="websocket", ignore_case=True)),
+                _other_method(),
             ]
         )
     )
@@ -151,11 +156,23 @@ def _set(name: str, value: str, action: HeaderValueOption.HeaderAppendAction) ->
     return HeaderMutation(append=HeaderValueOption(header=header, append_action=action))
 
 
+def _other_method() -> Matcher.MatcherList.Predicate:
+    """Methods that must not be repeated; GET, the most frequent, is ruled out first."""
+    pattern = RegexMatcher(regex=retries.IDEMPOTENT_METHODS, google_re2=RegexMatcher.GoogleRE2())
+    values = (StringMatcher(exact="GET"), StringMatcher(safe_regex=pattern))
+    parts = [
+        Matcher.MatcherList.Predicate(not_matcher=_header(":method", value)) for value in values
+    ]
+    return Matcher.MatcherList.Predicate(
+        and_matcher=Matcher.MatcherList.Predicate.PredicateList(predicate=parts)
+    )
+
+
 def _header(name: str, value: StringMatcher) -> Matcher.MatcherList.Predicate:
     source = pack(HttpRequestHeaderMatchInput(header_name=name))
     return Matcher.MatcherList.Predicate(
         single_predicate=Matcher.MatcherList.Predicate.SinglePredicate(
-            input={"name": "header", "typed_config": source},  # type: ignore[arg-type]
+            input={"name": "header", "typed_config": source},
             value_match=value,
         )
     )

@@ -39,7 +39,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from portway.edge import pipeline
-from portway.edge.compile.forwarded import PEER, early_mutation, pack, request_filter
+from portway.edge.compile.forwarded import PEER, early_mutation, request_filter
+from portway.envoy.messages import pack
 from portway.envoy.resource import LISTENER, Resource
 from portway.rules import CLIENT_IP
 

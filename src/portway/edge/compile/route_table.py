@@ -7,9 +7,10 @@ everything behind a route without conditions is unreachable and left out.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from portway.edge import pipeline
 from portway.edge.compile.wire import field
 from portway.envoy.resource import ROUTES, Resource
 from portway.rules import Alternative, is_unconditional, route_match
@@ -24,7 +25,8 @@ _ROUTE_MATCH = 1
 _IGNORE_PORT = b"\x70\x01"
 
 # What never reaches a server: Envoy's own remarks on who called (Traefik's servers know
-# X-Real-Ip), and the hop-by-hop headers that Envoy passes on (RFC 9110 section 7.6.1).
+# X-Real-Ip), the hop-by-hop headers that Envoy passes on (RFC 9110 section 7.6.1), and what
+# our own filters tell each other.
 _REMOVED_HEADERS = b"".join(
     field(_CONFIG_REMOVED_HEADERS, name)
     for name in (
@@ -32,6 +34,7 @@ _REMOVED_HEADERS = b"".join(
         "x-envoy-internal",
         "proxy-authorization",
         "trailer",
+        *pipeline.PRIVATE_HEADERS,
     )
 )
 
@@ -41,14 +44,12 @@ Order = tuple[int, int, str]
 class CompiledRouter(NamedTuple):
     """A router ready to be placed: its rank, its rule's alternatives and its action.
 
-    ``idempotent`` and ``other`` are serialised ``Route`` messages without a match, for methods
-    that may be repeated after a reset and for the others; equal when it makes no difference.
+    ``route`` is a serialised ``Route`` message without a match.
     """
 
     order: Order
     alternatives: tuple[Alternative, ...]
-    idempotent: bytes
-    other: bytes
+    route: bytes
 
     def hosts(self) -> set[str | None]:
         """The exact hosts it demands; None stands for rules that demand no exact host."""
@@ -125,24 +126,9 @@ class RouteTable:
             for alternative in router.alternatives:
                 if alternative.host is not None and alternative.host != host:
                     continue
-                done = yield from _alternative_routes(router, alternative, host)
-                if done:
+                match = route_match(alternative, host)
+                if match is None:
+                    continue
+                yield field(_ROUTE_MATCH, match.SerializeToString()) + router.route
+                if is_unconditional(match):
                     return
-
-
-def _alternative_routes(
-    router: CompiledRouter, alternative: Alternative, host: str | None
-) -> Generator[bytes, None, bool]:
-    """The routes of one alternative; returns whether nothing can come after them."""
-    if router.idempotent == router.other:
-        match = route_match(alternative, host)
-        if match is not None:
-            yield field(_ROUTE_MATCH, match.SerializeToString()) + router.other
-        return match is not None and is_unconditional(match)
-    first = route_match(alternative, host, methods="idempotent")
-    if first is not None:
-        yield field(_ROUTE_MATCH, first.SerializeToString()) + router.idempotent
-    rest = route_match(alternative, host, methods="other")
-    if rest is not None:
-        yield field(_ROUTE_MATCH, rest.SerializeToString()) + router.other
-    return rest is not None and is_unconditional(rest)

@@ -31,6 +31,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from portway.config.options import Unsupported
 from portway.edge.dynamic import Certificate, ForwardingTimeouts, ServersTransport
+from portway.edge.services import retries
 from portway.edge.services.target import Target, is_address
 from portway.edge.static import options as static
 from portway.envoy.messages import pack
@@ -346,7 +347,8 @@ def _http_options(protocol: Protocol, idle: float, read_idle: float, ping: float
             idle_timeout=seconds(max(idle, 0.0)),  # 0 is "no limit" for Go and for Envoy
             max_headers_count=UInt32Value(value=_MAX_RESPONSE_HEADERS),
             max_response_headers_kb=UInt32Value(value=_MAX_RESPONSE_HEADERS_KB),
-        )
+        ),
+        retry_policy=retries.cluster_policy(),
     )
     if protocol == "auto":
         options.auto_config.http_protocol_options.CopyFrom(http1)
