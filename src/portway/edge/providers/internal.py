@@ -28,9 +28,7 @@ def report(static: Static) -> Report:
         changes.append(_service("api"))
         if static.api.insecure:
             prefix = static.api.base_path.rstrip("/") + "/api"
-            changes.append(
-                _router("api", "traefik", prefix, MAX_PRIORITY - 1, "api@internal")
-            )
+            changes.append(_router("api", "traefik", prefix, MAX_PRIORITY - 1, "api@internal"))
     return Report(NAME, changes)
 
 
