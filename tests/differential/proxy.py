@@ -56,7 +56,8 @@ class Proxy:
         for name, content in setup.dynamic.items():
             (dynamic / name).write_text(yaml.safe_dump(fill(content, marks), sort_keys=False))
         for name, text in setup.files.items():
-            (directory / name).write_text(text)
+            (directory / name).parent.mkdir(exist_ok=True)
+            (directory / name).write_text(fill(text, marks))
         static = fill(setup.static, marks)
         arguments, environment = _static(setup.form, static, directory)
         self._log = directory / "log"
