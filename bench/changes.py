@@ -72,21 +72,28 @@ class Events:
             return self._seen[name, action]
 
 
-class Client(threading.Thread):
-    """Asks the proxy without pause; notes the first answer after a moment that fits."""
+class Client:
+    """Asks the proxy without pause; notes the first answer after a moment that fits.
 
-    def __init__(self, port: int, host: str) -> None:
-        super().__init__(daemon=True)
+    Several connections ask, for one of them may wait for a container that is just gone.
+    """
+
+    def __init__(self, port: int, host: str, connections: int = 4) -> None:
         self._port, self._host = port, host
         self._wanted: Callable[[int, str], bool] | None = None
         self._found = threading.Event()
         self._at = 0
         self._over = False
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(connections)]
+        for thread in self._threads:
+            thread.start()
 
     def expect(self, wanted: Callable[[int, str], bool]) -> None:
         """From now on look for an answer (status, body) that fits."""
-        self._found.clear()
-        self._wanted = wanted
+        with self._lock:
+            self._found.clear()
+            self._wanted = wanted
 
     def found(self) -> int:
         """When the answer came, in nanoseconds of the wall clock, as Docker's events have."""
@@ -95,10 +102,12 @@ class Client(threading.Thread):
         return self._at
 
     def end(self) -> None:
+        """Stop asking."""
         self._over = True
-        self.join()
+        for thread in self._threads:
+            thread.join()
 
-    def run(self) -> None:
+    def _ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         while not self._over:
             try:
@@ -108,11 +117,14 @@ class Client(threading.Thread):
             except (OSError, http.client.HTTPException):
                 connection.close()
                 continue
-            now, wanted = time.time_ns(), self._wanted
-            if wanted is not None and wanted(status, body):
+            self._judge(status, body, time.time_ns())
+            time.sleep(0.002)
+
+    def _judge(self, status: int, body: str, now: int) -> None:
+        with self._lock:
+            if self._wanted is not None and self._wanted(status, body):
                 self._wanted, self._at = None, now
                 self._found.set()
-            time.sleep(0.0005)
 
 
 def labels(router: str) -> list[str]:
@@ -176,7 +188,6 @@ def measure(command: list[str], port: int, rounds: int) -> dict[str, list[float]
         pair, single = clients
         for client in clients:
             stack.callback(client.end)
-            client.start()
         for _ in range(rounds):
             taken["replica start"].append(start(events, pair, twin))
             docker("stop", twin)
