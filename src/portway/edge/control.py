@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from portway.edge import http, logs
 from portway.edge.aggregate import Aggregator, Dirty, EntryPointModel
 from portway.edge.api import Product, create_app
 from portway.edge.changes import Changes
+from portway.edge.compile import chain_memory
 from portway.edge.compile.compiler import Compiler
 from portway.edge.compile.entry_point import appends_peer, listener_spec
 from portway.edge.compile.listener import listener
@@ -47,7 +48,7 @@ from portway.envoy.admin import Admin
 from portway.envoy.ads import Ads
 from portway.envoy.bootstrap import sockets
 from portway.envoy.drain import drain
-from portway.envoy.resource import Rejection
+from portway.envoy.resource import FILTER, Key, Rejection, Resource
 
 log = structlog.get_logger()
 
@@ -92,8 +93,10 @@ class Control:
         self._admin = Admin(self._sockets.admin)
         self._ads = Ads(self._rejected, self._settled)
         self._plane = DataPlane(
-            self._aggregator, self._compiler, self._ads.update, self._listener_refused
+            self._aggregator, self._compiler, self._push, self._listener_refused
         )
+        self._runtime_dir = runtime_dir
+        self._compiler.inherit(chain_memory.load(runtime_dir))
         self._checker = Checker()
         self._user_lists: dict[str, str] = {}  # basicAuth middleware -> id of its user list
         self._providers = providers(static)
@@ -225,6 +228,12 @@ class Control:
             self._plane.refresh(self._aggregator.routers_to("ping@internal"))
         accept, grace = self._grace()
         await drain(self._admin, accept, grace)
+
+    def _push(self, changed: Iterable[Resource], removed: Iterable[Key]) -> None:
+        resources = list(changed)
+        if any(resource.key.type_url == FILTER for resource in resources):
+            chain_memory.save(self._runtime_dir, self._compiler.chains)
+        self._ads.update(resources, removed)
 
     def _settled(self) -> None:
         self._plane.settled()

@@ -49,6 +49,20 @@ class Compiler:
         self._unused_chains: set[tuple[str, str]] = set()
         self._chains_changed = True
 
+    @property
+    def chains(self) -> Mapping[str, Mapping[str, pipeline.Chain]]:
+        """The named filter chains Envoy is offered, by slot."""
+        return self._chains
+
+    def inherit(self, chains: Mapping[str, Mapping[str, pipeline.Chain]]) -> None:
+        """Keep offering the chains of a predecessor until Envoy has accepted new routes. To be
+        called before the first update."""
+        for slot, named in chains.items():
+            self._chains[slot] = dict(named)
+            for name in named:
+                self._chain_users[slot, name] = set()
+                self._unused_chains.add((slot, name))
+
     def update(self, dirty: Dirty) -> Delta:
         """Compile what is dirty and return what Envoy must be told."""
         delta = Delta([], [])
