@@ -30,6 +30,15 @@ _TRIPLE_DIGITS = re.compile("[0-9A-Fa-f]{2}")
 _LAST = 0x10FFFF
 
 
+class Place(NamedTuple):
+    """Where an atom stands: it may be repeated any number of times, or anything may stand
+    before or after it."""
+
+    repeated: bool = False
+    open_before: bool = False
+    open_after: bool = False
+
+
 class Encoding(NamedTuple):
     """How a value stands in the text that Envoy matches.
 
@@ -38,8 +47,7 @@ class Encoding(NamedTuple):
     ``%2F`` and the like stand for themselves, with hexadecimal digits in either case.
     """
 
-    atom: Callable[[Atom], str]
-    repeated: Callable[[Atom], str]
+    atom: Callable[[Atom, Place], str]
     start: str
     before: str
     after: str
@@ -59,50 +67,81 @@ def encode(pattern: str, encoding: Encoding) -> str:
 
 def _choice(node: Choice, encoding: Encoding, *, lead: bool, trail: bool) -> str:
     parts = [_sequence(branch, encoding, lead=lead, trail=trail) for branch in node.branches]
+    return _alternation(parts)
+
+
+_ANY_NUMBER = Place(repeated=True)
+
+
+def _repeated(item: Item, encoding: Encoding) -> str:
+    match item:
+        case Atom():
+            return encoding.atom(item, _ANY_NUMBER)
+        case Choice():
+            parts = [
+                _repeated(branch[0], encoding)
+                if len(branch) == 1
+                else _sequence(branch, encoding, lead=False, trail=False)
+                for branch in item.branches
+            ]
+            return f"(?:{_alternation(parts)})"
+        case _:
+            return f"(?:{_item(item, encoding, lead=False, trail=False)})"
+
+
+def _alternation(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
 
 
 def _sequence(items: tuple[Item, ...], encoding: Encoding, *, lead: bool, trail: bool) -> str:
-    out = []
+    opening = closing = ""
+    open_before = open_after = False
     if lead:
         anchored = _is_anchor(items[:1], "begin")
         while _is_anchor(items[:1], "begin"):
             items = items[1:]
         lead = not anchored and _has_anchor(items[:1], "begin")
-        out.append(encoding.start if anchored else "" if lead else encoding.before)
-    closing = ""
+        open_before = not (anchored or lead)
+        opening = encoding.start if anchored else "" if lead else encoding.before
     if trail:
         anchored = _is_anchor(items[-1:], "end")
         while _is_anchor(items[-1:], "end"):
             items = items[:-1]
         trail = not anchored and _has_anchor(items[-1:], "end")
+        open_after = not (anchored or trail)
         closing = encoding.end if anchored else "" if trail else encoding.after
+    out = [opening]
     last = len(items) - 1
     at = 0
     while at <= last:
+        item = items[at]
         if triple := _triple(items[at : at + 3], encoding.triples):
             out.append(triple)
             at += 3
+            continue
+        place = Place(False, open_before and at == 0, open_after and at == last)
+        if any(place) and isinstance(item, Repeat) and item.times == "+":
+            item = item.item  # one is as good as more where anything may follow
+        if isinstance(item, Atom):
+            out.append(encoding.atom(item, place))
         else:
-            out.append(
-                _item(items[at], encoding, lead=lead and at == 0, trail=trail and at == last)
-            )
-            at += 1
+            out.append(_item(item, encoding, lead=lead and at == 0, trail=trail and at == last))
+        at += 1
     return "".join((*out, closing))
 
 
 def _item(item: Item, encoding: Encoding, *, lead: bool, trail: bool) -> str:
     match item:
         case Atom():
-            return encoding.atom(item)
+            return encoding.atom(item, Place())
         case Anchor(kind="word"):
             return item.text
         case Choice():
             inner = _choice(item, encoding, lead=lead, trail=trail)
             return inner if inner.startswith("(?:") and len(item.branches) > 1 else f"(?:{inner})"
         case Repeat() if not _has_anchor((item.item,), "begin", "end"):
-            if isinstance(item.item, Atom) and item.times[0] in "*+":
-                return encoding.repeated(item.item) + item.times
+            if item.times in "*+":
+                return _repeated(item.item, encoding) + item.times
             return f"(?:{_item(item.item, encoding, lead=False, trail=False)}){item.times}"
         case _:
             raise ValueError("^ and $ are supported at the ends of an expression only")

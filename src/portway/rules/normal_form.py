@@ -28,6 +28,7 @@ MAX_ALTERNATIVES = 512
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110 §9.2.2: a request may be repeated when its connection was reset."""
 
+_MAX_WORK = 250_000  # literals looked at; about a second
 _MAX_COMPARED = 64  # comparing each with each is quadratic
 _PLAIN_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _ANY_HOST = {".+", "^.+", ".+$", "^.+$"}
@@ -70,7 +71,7 @@ def alternatives(rule: Rule) -> tuple[Alternative, ...]:
 
     Raises :class:`RuleError` when there are more than :data:`MAX_ALTERNATIVES`.
     """
-    return tuple(map(_alternative, _absorbed(_expand(rule.tree, negated=False))))
+    return tuple(map(_alternative, _absorbed(_Expansion().expand(rule.tree, negated=False))))
 
 
 def _alternative(terms: Terms) -> Alternative:
@@ -87,20 +88,39 @@ def _is(literal: Literal, name: str) -> bool:
     return literal.name == name and not literal.negated
 
 
-def _expand(node: Node, *, negated: bool) -> list[Terms]:
-    match node:
-        case Matcher():
-            return _leaf(node, negated=negated)
-        case Not():
-            return _expand(node.term, negated=not negated)
-    parts = [_expand(term, negated=negated) for term in node.terms]
-    if isinstance(node, And) == negated:
-        return _bounded(_merged(terms for part in parts for terms in part))
-    product: list[Terms] = [frozenset()]
-    for part in parts:
-        joined = (_conjunction(left | right) for left in product for right in part)
-        product = _bounded(_distinct(terms for terms in joined if terms is not None))
-    return product
+class _Expansion:
+    """The expansion of one rule, within a bound of work: an intricate rule may need few
+    alternatives and yet have very many that contradict themselves."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_WORK
+
+    def expand(self, node: Node, *, negated: bool) -> list[Terms]:
+        """The alternatives of a part of the rule."""
+        match node:
+            case Matcher():
+                return _leaf(node, negated=negated)
+            case Not():
+                return self.expand(node.term, negated=not negated)
+        parts = [self.expand(term, negated=negated) for term in node.terms]
+        if isinstance(node, And) == negated:
+            return _bounded(_merged(terms for part in parts for terms in part))
+        if not all(parts):
+            return _IMPOSSIBLE
+        common = self._join(*(part[0] for part in parts if len(part) == 1))
+        product = [] if common is None else [common]
+        for part in parts:
+            if len(part) > 1:
+                joined = (self._join(left, right) for left in product for right in part)
+                product = _bounded(_distinct(terms for terms in joined if terms is not None))
+        return product
+
+    def _join(self, *several: Terms) -> Terms | None:
+        terms: Terms = frozenset().union(*several)
+        self._left -= len(terms)
+        if self._left < 0:
+            raise RuleError("the rule is too intricate; split it into several routers", 1)
+        return _conjunction(terms)
 
 
 def _bounded(found: Iterable[Terms]) -> list[Terms]:

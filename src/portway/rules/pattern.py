@@ -158,7 +158,7 @@ class _Reader:
             end = self._text.find("\\E", self.at)
             quoted = self._text[self.at + 2 : end if end >= 0 else None]
             self.at = end + 2 if end >= 0 else len(self._text)
-            return [Atom(re2.escape(c), _only(flags, "i")) for c in quoted]
+            return [Atom(re2.escape(c), _only(flags, "i", c)) for c in quoted]
         if char in "\\[":
             found = (_ESCAPE if char == "\\" else _CLASS).match(self._text, self.at)
             if found is None:
@@ -166,7 +166,7 @@ class _Reader:
             self.at = found.end()
             return [_escaped(found.group(), flags)]
         self.at += 1
-        return [Atom(char, _only(flags, "s" if char == "." else "i"))]
+        return [Atom(char, _only(flags, "s" if char == "." else "i", char))]
 
 
 _ANCHORS = {"\\A": "begin", "\\z": "end", "\\b": "word", "\\B": "word"}
@@ -185,8 +185,9 @@ def _with_flags(flags: str, change: str) -> str:
     return "".join(f for f in "is" if (f in flags or f in on) and f not in off)
 
 
-def _only(flags: str, wanted: str) -> str:
-    return wanted if wanted in flags else ""
+def _only(flags: str, wanted: str, char: str = "a") -> str:
+    """A flag if it is in force and means something for this character."""
+    return wanted if wanted in flags and (wanted == "s" or char.isalpha()) else ""
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from portway.rules.encoding import (
     ASCII,
     NEVER,
     Encoding,
+    Place,
     ascii_of,
     beyond_ascii,
     char_class,
@@ -35,7 +36,6 @@ _PORT = "(?::[0-9]*)?"
 _PATH_RAW = (UNRESERVED | RESERVED) - frozenset(b"?#%")
 _PATH_ENCODED = ASCII - UNRESERVED - RESERVED
 _QUERY_RAW = frozenset(range(0x21, 0x7F)) - frozenset(b"&;%+#")
-_HEX_DIGITS = frozenset(b"%0123456789ABCDEFabcdef")
 _ALL_BEYOND = [(0x80, 0x10FFFF)]
 
 # One octet of a query component that Go decodes; it drops parameters with broken escapes.
@@ -84,30 +84,34 @@ def _triples(found: bytes, *, partial: bool) -> list[int]:
     ]
 
 
-def _path_ranges(atom: Atom) -> tuple[frozenset[int], list[str]]:
+def _path_atom(atom: Atom, place: Place) -> str:
     ranges = characters(atom)
     members = ascii_of(ranges)
-    forms = []
-    if raw := members & (_PATH_RAW | {0x25}):
-        forms.append(char_class(raw))
-    if encoded := members & _PATH_ENCODED:
+    beyond = list(beyond_ascii(ranges))
+    raw = members & _PATH_RAW
+    encoded = set(members & _PATH_ENCODED)
+    encoded |= {code for code in RESERVED if _may_be_part(members, b"%%%02X" % code, place)}
+    if place.repeated and beyond == _ALL_BEYOND:
+        beyond = []  # any number of these characters is any number of their bytes
+        encoded.update(range(0x80, 0x100))
+    forms = [char_class(raw)] if raw else []
+    if encoded:
         forms.append(hex_bytes(encoded))
-    return members, forms + hex_characters(beyond_ascii(ranges))
+    return _any_of(forms + hex_characters(beyond))
 
 
-def _path_atom(atom: Atom) -> str:
-    return _any_of(_path_ranges(atom)[1])
-
-
-def _path_repeated(atom: Atom) -> str:
-    # Any number of characters that include everything that can be encoded and the digits it
-    # is encoded with: no need to tell encoded characters from others.
-    members, forms = _path_ranges(atom)
-    printable = _PATH_ENCODED - frozenset(range(0x20)) - {0x7F}
-    everything = members >= printable | _HEX_DIGITS
-    if everything and list(beyond_ascii(characters(atom))) == _ALL_BEYOND:
-        return forms[0]
-    return _any_of(forms)
+def _may_be_part(members: frozenset[int], triple: bytes, place: Place) -> bool:
+    """Whether a class matches a reserved character that was sent encoded, which matchers see
+    as three characters: all of it, or the part beyond which nothing matters."""
+    if members == {0x25}:
+        return True
+    if place.repeated:
+        return members.issuperset(triple)
+    return (
+        (place.open_before and triple[2] in members)
+        or (place.open_after and triple[0] in members)
+        or (place.open_before and place.open_after and triple[1] in members)
+    )
 
 
 def _any_of(forms: list[str]) -> str:
@@ -120,8 +124,10 @@ def _is_unit(form: str) -> bool:
     return len(form) == 1 or form.startswith("[") or (len(form) == 2 and form[0] == "\\")
 
 
-_PATH = Encoding(_path_atom, _path_repeated, "", ".*", ".*", "", RESERVED)
-_TARGET = Encoding(_path_atom, _path_repeated, "", "[^?]*", ".*", QUERY_END, RESERVED)
+# What comes before must not end within an encoded character.
+_BEFORE = "(?:[^%?]|%[0-9A-Fa-f]{2})*"
+_PATH = Encoding(_path_atom, "", _BEFORE, ".*", "", RESERVED)
+_TARGET = Encoding(_path_atom, "", _BEFORE, ".*", QUERY_END, RESERVED)
 
 
 @lru_cache(maxsize=4096)
@@ -146,7 +152,7 @@ def authority_literal(wanted: str) -> str:
     return rf"(?i){literal(host)}\.?{_PORT}" if "*" not in host else NEVER
 
 
-def _host_atom(atom: Atom) -> str:
+def _host_atom(atom: Atom, _place: Place) -> str:
     # Matchers see the host in lower case and without port.
     lower = {c for c in ascii_of(characters(atom)) if not 0x41 <= c <= 0x5A and c != 0x3A}
     upper = {c - 0x20 for c in lower if 0x61 <= c <= 0x7A}
@@ -154,7 +160,7 @@ def _host_atom(atom: Atom) -> str:
     return char_class(members) if members else NEVER
 
 
-_HOST = Encoding(_host_atom, _host_atom, "", "[^:]*", ".*", _PORT)
+_HOST = Encoding(_host_atom, "", "[^:]*", ".*", _PORT)
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +169,7 @@ def authority_pattern(pattern: str) -> str:
     return encode(pattern, _HOST)
 
 
-def _header_atom(atom: Atom) -> str:
+def _header_atom(atom: Atom, _place: Place) -> str:
     if _ABOUT_BYTES.fullmatch(atom.text):
         return atom.source
     ranges = characters(atom)
@@ -178,8 +184,8 @@ _ABOUT_BYTES = re.compile(r"(?:[ -~]|\\[^pPxC])", re.ASCII)
 
 # A comma that joins two lines is followed by a value, which never begins with white space:
 # in "gzip, deflate" there is one value, in "gzip,deflate" there may be two.
-_LINES = Encoding(_header_atom, _header_atom, "(?:.*,)?", ".*", ".*", r"(?:,(?:[^ \t].*)?)?")
-_ONE_LINE = Encoding(_header_atom, _header_atom, "", ".*", ".*", "")
+_LINES = Encoding(_header_atom, "(?:.*,)?", ".*", ".*", r"(?:,(?:[^ \t].*)?)?")
+_ONE_LINE = Encoding(_header_atom, "", ".*", ".*", "")
 
 
 def _header_encoding(name: str) -> Encoding:
@@ -217,7 +223,7 @@ def _query_literal(text: str, *, name: bool = False) -> str:
     return "".join(parts)
 
 
-def _query_atom(atom: Atom) -> str:
+def _query_atom(atom: Atom, _place: Place) -> str:
     ranges = characters(atom)
     members = ascii_of(ranges)
     forms = []
@@ -230,9 +236,7 @@ def _query_atom(atom: Atom) -> str:
     return _any_of(forms + hex_characters(beyond_ascii(ranges)))
 
 
-_VALUE = Encoding(
-    _query_atom, _query_atom, "", f"{_OCTET}*", f"{_OCTET}*{_PARAMETER_END}", _PARAMETER_END
-)
+_VALUE = Encoding(_query_atom, "", f"{_OCTET}*", f"{_OCTET}*{_PARAMETER_END}", _PARAMETER_END)
 _PARAMETER = r"[^?]*\?(?:.*[&;])?"
 
 
