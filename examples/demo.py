@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import yaml
+
 
 @contextmanager
 def instance(name: str) -> Iterator[str]:
@@ -52,13 +54,13 @@ def instance(name: str) -> Iterator[str]:
 
 def publish(directory: Path, service: str, rule: str, urls: list[str], prefix: str = "") -> None:
     """Write the dynamic configuration of a service as one file that appears at once."""
-    servers = "".join(f"          - url: {url}\n" for url in urls)
-    middlewares = "      middlewares: [strip]\n" if prefix else ""
-    strip = f"  middlewares:\n    strip: {{stripPrefix: {{prefixes: [{prefix}]}}}}\n" if prefix else ""
-    text = (
-        f"http:\n  routers:\n    {service}:\n      rule: {rule}\n      service: {service}\n"
-        f"{middlewares}{strip}  services:\n    {service}:\n      loadBalancer:\n        servers:\n{servers}"
-    )
+    router: dict[str, object] = {"rule": rule, "service": service}
+    balancer = {"loadBalancer": {"servers": [{"url": url} for url in urls]}}
+    http: dict[str, object] = {"services": {service: balancer}, "routers": {service: router}}
+    if prefix:
+        router["middlewares"] = ["strip"]
+        http["middlewares"] = {"strip": {"stripPrefix": {"prefixes": [prefix]}}}
+    text = yaml.safe_dump({"http": http}, sort_keys=False)
     unfinished = directory / f".{service}.tmp"
     unfinished.write_text(text)
     unfinished.rename(directory / f"{service}.yml")
