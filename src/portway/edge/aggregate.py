@@ -8,10 +8,11 @@ appears mends the routers that were waiting for it, and nobody else is looked at
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
 from portway.edge import services
 from portway.edge.dynamic import Middleware, Observability, Router, ServersTransport, Service
@@ -26,6 +27,8 @@ from portway.edge.runtime import (
     TransportInfo,
 )
 from portway.rules import RuleError, parse
+
+log = structlog.get_logger()
 
 MAX_PRIORITY = 2**63 - 1
 MAX_USER_PRIORITY = MAX_PRIORITY - 1000  # what Traefik leaves to users
@@ -100,6 +103,8 @@ class Aggregator:
         self._users: dict[Ref, set[Ref]] = {}
         self._refused: dict[Ref, str] = {}  # what the data plane said
         self._copies: dict[str, list[str]] = {}  # defined router -> runtime router names
+        self._origin: dict[str, str] = {}  # runtime router -> defined router
+        self._faces: dict[str, object] = {}  # what routers to a service depend on
 
     def order(self, router: RouterInfo) -> tuple[int, int, str]:
         """The sort key of routers: highest priority first, then provider precedence, name."""
@@ -120,16 +125,18 @@ class Aggregator:
                 if definition != self._definitions.get(ref):
                     self._define(ref, definition)
                     changed.add(ref)
-        return self._resolve(self._with_users(changed))
+        return self._resolve(changed)
 
     def refuse(self, kind: Kind, name: str, reason: str) -> Dirty:
-        """Disable an object that the data plane rejected, until its definition changes."""
-        ref = Ref(kind, name)
-        self._refused[ref] = reason
-        return self._resolve(self._with_users({ref}))
+        """Disable an object that the data plane rejected, until its definition or that of an
+        object it uses changes. Routers go by their runtime name."""
+        defined = Ref(kind, self._origin.get(name, name) if kind == "router" else name)
+        if defined not in self._definitions:
+            return Dirty.none()
+        self._refused[Ref(kind, name)] = reason
+        return self._resolve({defined}, forgive=False)
 
     def _define(self, ref: Ref, definition: Definition | None) -> None:
-        self._refused.pop(ref, None)
         for used in self._references.pop(ref, ()):
             self._users[used].discard(ref)
             if not self._users[used]:
@@ -151,7 +158,8 @@ class Aggregator:
                 return (
                     Ref("service", qualify(value.service, provider)),
                     *(Ref("middleware", qualify(m, provider)) for m in value.middlewares),
-                    *(Ref("middleware", m) for m in inherited),
+                    *(Ref("middleware", qualify(m, provider)) for m in inherited),
+                    *(Ref("router", f"{point}-{ref.name}") for point in self._own(value)),
                 )
             case Middleware():
                 names = registry.references(value)
@@ -173,38 +181,51 @@ class Aggregator:
         reason = self._refused.get(ref)
         return [f"refused by Envoy: {reason}"] if reason else []
 
-    def defined_router(self, copy: str) -> str:
-        """The name a runtime router was defined under: ``web-r@file`` is a copy of ``r@file``."""
-        if copy in self._copies:
-            return copy
-        point = self.runtime.routers[copy].using[0]
-        return copy.removeprefix(f"{point}-")
-
-    def _with_users(self, refs: set[Ref]) -> set[Ref]:
-        found, queue = set(refs), list(refs)
+    def _with_users(self, refs: Iterable[Ref], kind: Kind) -> set[Ref]:
+        """These objects and those of a kind that use them, directly or through others of it."""
+        found = set(refs)
+        queue = list(found)
         while queue:
             for user in self._users.get(queue.pop(), ()):
-                if user not in found:
+                if user.kind == kind and user not in found:
                     found.add(user)
                     queue.append(user)
         return found
 
-    def _resolve(self, refs: set[Ref]) -> Dirty:
-        dirty = Dirty.none()
-        by_kind: dict[str, list[str]] = {}
-        for ref in sorted(refs):
-            by_kind.setdefault(ref.kind, []).append(ref.name)
-        for name in by_kind.get("serversTransport", ()):
-            self._resolve_transport(name)
-        for name in by_kind.get("middleware", ()):
-            self._resolve_middleware(name)
-            dirty.middlewares.add(name)
-        for name in by_kind.get("service", ()):
-            self._resolve_service(name)
-            dirty.services.add(name)
-        for name in by_kind.get("router", ()):
-            dirty.routers.update(self._resolve_router(name))
-        return dirty
+    def _resolve(self, changed: set[Ref], *, forgive: bool = True) -> Dirty:
+        """Bring the runtime objects of definitions, and of what uses them, up to date.
+
+        Routers are looked at only when something that they depend on is different, not each
+        time a server of their service comes or goes. With ``forgive`` the data plane's
+        refusals are forgotten, as what it refused is made anew.
+        """
+        of_kind = {kind: {ref for ref in changed if ref.kind == kind} for kind in _KINDS}
+        middlewares = self._with_users(of_kind["middleware"], "middleware")
+        touched = self._with_users(of_kind["serversTransport"], "service")
+        touched = (touched - of_kind["serversTransport"]) | of_kind["service"]
+        if forgive:
+            self._forgive(middlewares | touched)
+        for ref in of_kind["serversTransport"]:
+            self._resolve_transport(ref.name)
+        for ref in middlewares:
+            self._resolve_middleware(ref.name)
+        different = {ref for ref in touched if self._resolve_service(ref.name)}
+        causes = middlewares | different | of_kind["router"]
+        routers = self._with_users(causes, "router") - middlewares - different
+        if forgive:
+            self._forgive(
+                Ref("router", copy) for ref in routers for copy in self._copies.get(ref.name, ())
+            )
+        return Dirty(
+            self._resolve_routers(sorted(ref.name for ref in routers)),
+            {ref.name for ref in touched},
+            {ref.name for ref in middlewares},
+        )
+
+    def _forgive(self, refs: Iterable[Ref]) -> None:
+        if self._refused:
+            for ref in refs:
+                self._refused.pop(ref, None)
 
     def _resolve_transport(self, name: str) -> None:
         definition = self._definitions.get(Ref("serversTransport", name))
@@ -223,30 +244,34 @@ class Aggregator:
             self.runtime.middlewares.pop(name, None)
             return
         assert isinstance(definition.value, Middleware)
-        kind, problems = registry.check(definition.value)
-        errors = [*definition.errors, *problems]
+        middleware = definition.value
+        kind, problems = _contained(lambda: registry.check(middleware), lambda text: ("", [text]))
+        errors = [*definition.errors, *self._refusal(Ref("middleware", name)), *problems]
         members = self._references[Ref("middleware", name)]
         missing = [member.name for member in members if member not in self._definitions]
         errors += [f'middleware "{member}" does not exist' for member in missing]
+        warnings = [] if errors else registry.notices(middleware)
         self.runtime.middlewares[name] = MiddlewareInfo(
             name,
-            definition.value,
+            middleware,
             type=kind,
-            status="disabled" if errors else "enabled",
-            errors=errors,
+            status=_status(errors, warnings),
+            errors=[*errors, *warnings],
         )
 
-    def _resolve_service(self, name: str) -> None:
+    def _resolve_service(self, name: str) -> bool:
+        """Rebuild a runtime service; whether routers to it must be looked at again."""
         definition = self._definitions.get(Ref("service", name))
+        old = self.runtime.services.pop(name, None)
         if definition is None:
-            self.runtime.services.pop(name, None)
-            return
+            return self._faces.pop(name, None) is not None
         assert isinstance(definition.value, Service)
+        service = definition.value
         errors = [*definition.errors, *self._refusal(Ref("service", name))]
         warnings: list[str] = []
         if provider_of(name) != "internal":
-            errors += services.problems(definition.value)
-            warnings += services.warnings(definition.value)
+            errors += _contained(lambda: services.problems(service), lambda text: [text])
+            warnings += services.warnings(service)
         for ref in self._references[Ref("service", name)]:
             transport = self.runtime.transports.get(ref.name)
             if transport is None:
@@ -256,10 +281,18 @@ class Aggregator:
                 warnings += services.transport_warnings(transport.config)
         self.runtime.services[name] = ServiceInfo(
             name,
-            definition.value,
-            status="disabled" if errors else "warning" if warnings else "enabled",
+            service,
+            status=_status(errors, warnings),
             errors=[*errors, *warnings],
+            used_by=old.used_by if old is not None else [],
         )
+        before = self._faces.get(name)
+        self._faces[name] = face = tuple(errors) or self._needs(name, service)
+        return face != before
+
+    def _needs(self, name: str, service: Service) -> services.RouteNeeds:
+        transport = services.transport_of(name, service, self.runtime.transports)
+        return services.route_needs(service, transport)
 
     def _attached(self, router: Router) -> list[str]:
         """The entry points a router asks for, defaults applied; unknown names included."""
@@ -270,22 +303,41 @@ class Aggregator:
             return flagged
         return sorted(p.name for p in self._entry_points.values() if p.tcp and p.name != "traefik")
 
-    def _resolve_router(self, name: str) -> set[str]:
-        """Rebuild the runtime routers of a defined router; returns every name concerned."""
-        touched = set(self._copies.pop(name, ()))
-        for copy in touched:
-            self._unlink(self.runtime.routers.pop(copy))
-        definition = self._definitions.get(Ref("router", name))
-        if definition is not None:
+    def _own(self, router: Router) -> list[str]:
+        """The entry points for which a router gets a copy of its own: those that have options
+        for their routers, when there are others beside."""
+        known = [p for p in self._attached(router) if p in self._entry_points]
+        return [p for p in known if len(known) > 1 and self._entry_points[p].has_model]
+
+    def _resolve_routers(self, names: Sequence[str]) -> set[str]:
+        """Rebuild the runtime routers of defined routers; returns every name concerned."""
+        touched: set[str] = set()
+        for name in names:
+            for copy in self._copies.pop(name, ()):
+                self._unlink(self.runtime.routers.pop(copy))
+                del self._origin[copy]
+                touched.add(copy)
+        for name in names:
+            definition = self._definitions.get(Ref("router", name))
+            if definition is None:
+                continue
             assert isinstance(definition.value, Router)
-            errors = [*definition.errors, *self._refusal(Ref("router", name))]
-            infos = self._router_infos(name, definition.value, errors)
+            infos = self._router_infos(name, definition.value, definition.errors)
             self._copies[name] = [info.name for info in infos]
             for info in infos:
                 self.runtime.routers[info.name] = info
+                self._origin[info.name] = name
                 self._link(info)
                 touched.add(info.name)
         return touched
+
+    def _copy(self, point: str, name: str) -> str:
+        """The name of a router's copy for an entry point: Traefik's, unless it is taken."""
+        copy = f"{point}-{name}"
+        if Ref("router", copy) in self._definitions or copy in self._origin:
+            base, _, provider = name.rpartition("@")
+            return f"{base}~{point}@{provider}"
+        return copy
 
     def _used_by(self, router: RouterInfo) -> Iterator[list[str]]:
         """The sorted used-by lists a router appears in."""
@@ -316,10 +368,10 @@ class Aggregator:
         attached = self._attached(router)
         known = [p for p in attached if p in self._entry_points]
         unknown = [p for p in attached if p not in self._entry_points]
+        own = self._own(router)
         groups: dict[str, list[str]] = {}
         for point in known:
-            own = len(known) > 1 and self._entry_points[point].has_model
-            groups.setdefault(f"{point}-{name}" if own else name, []).append(point)
+            groups.setdefault(self._copy(point, name) if point in own else name, []).append(point)
         infos = []
         for copy, points in groups.items() or [(name, [])]:
             inherited = self._entry_points[points[0]].middlewares if points else ()
@@ -345,17 +397,11 @@ class Aggregator:
         provider_errors: Sequence[str],
     ) -> RouterInfo:
         provider = provider_of(name)
-        errors = list(provider_errors)
-        middlewares = [*inherited, *(qualify(m, provider) for m in router.middlewares)]
+        errors = [*provider_errors, *self._refusal(Ref("router", name))]
+        middlewares = [qualify(m, provider) for m in (*inherited, *router.middlewares)]
         service = qualify(router.service, provider)
         priority = router.priority or len(router.rule.encode(errors="replace"))
-        try:
-            if not router.rule:
-                errors.append("empty rule: write one such as Host(`example.com`)")
-            else:
-                parse(router.rule)
-        except RuleError as error:
-            errors.append(f"invalid rule {router.rule!r}: {error}")
+        errors += _contained(lambda: _rule_problems(router.rule), lambda text: [text])
         if priority > MAX_USER_PRIORITY and provider != "internal":
             errors.append(
                 f"the router priority {priority} exceeds the max user-defined priority"
@@ -395,7 +441,7 @@ class Aggregator:
                 )
             elif info is None:
                 problems.append(f'middleware "{name}" does not exist')
-            elif info.errors:
+            elif info.status == "disabled":
                 problems.extend(f'invalid middleware "{name}": {text}' for text in info.errors)
             elif info.type == "chain":
                 for member in registry.references(info.config):
@@ -406,6 +452,34 @@ class Aggregator:
         for name in names:
             visit(name, ())
         return flat, problems
+
+
+_KINDS: Sequence[Kind] = ("serversTransport", "middleware", "service", "router")
+
+T = TypeVar("T")
+
+
+def _contained(check: Callable[[], T], report: Callable[[str], T]) -> T:
+    """The result of a check. One that fails by a mistake of ours disables its object only."""
+    try:
+        return check()
+    except Exception as error:
+        log.exception("a check failed")
+        return report(f"cannot be checked, please report this: {error!r}")
+
+
+def _status(errors: Sequence[str], warnings: Sequence[str]) -> Status:
+    return "disabled" if errors else "warning" if warnings else "enabled"
+
+
+def _rule_problems(rule: str) -> list[str]:
+    if not rule:
+        return ["empty rule: write one such as Host(`example.com`)"]
+    try:
+        parse(rule)
+    except RuleError as error:
+        return [f"invalid rule {rule!r}: {error}"]
+    return []
 
 
 def _unsupported(router: Router) -> list[str]:

@@ -70,7 +70,8 @@ def main(argv: Sequence[str]) -> int:
     for notice in loaded.notices:
         log.warning(notice)
     log.info("configuration loaded", source=loaded.source)
-    return uvloop.run(_run(loaded.static, target))
+    code: int = uvloop.run(_run(loaded.static, target))
+    return code
 
 
 async def _run(static: Static, target: logs.Target) -> int:
@@ -212,8 +213,7 @@ class Control:
         for name in dirty.middlewares:
             info = self._aggregator.runtime.middlewares.get(name)
             old = self._user_lists.pop(name, None)
-            if info is not None and info.type == "basicAuth" and not info.errors:
-                assert info.config.basic_auth is not None
+            if info is not None and info.config.basic_auth and info.status != "disabled":
                 users = basic_auth.user_list(name, info.config.basic_auth)
                 with suppress(UsersError):  # shown as an error of the middleware
                     self._checker.register(users.id, users.users, users.users_file)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from portway.edge import services
-from portway.edge.aggregate import Aggregator, Dirty, Kind
+from portway.edge.aggregate import Aggregator, Dirty
 from portway.edge.compile.compiler import Compiler, Delta
 from portway.edge.compile.quarantine import Quarantine
-from portway.edge.providers.provider import Report
+from portway.edge.providers.provider import Kind, Report
 from portway.envoy.resource import (
     CLUSTER,
     ENDPOINTS,
@@ -101,8 +101,6 @@ class DataPlane:
             self.refresh(set(verdict.withhold))
 
     def _refuse(self, kind: Kind, name: str, reason: str) -> None:
-        if kind == "router":
-            name = self._aggregator.defined_router(name)
         self._offer(self._aggregator.refuse(kind, name, reason))
 
     def _offer(self, dirty: Dirty) -> None:
