@@ -1,5 +1,8 @@
 /* A small HTTP/1.1 server that says who it is and what it was asked: `whoami [port] [name]`.
- * Keep-alive, one thread a connection; SIGTERM ends it at once, in the middle of anything. */
+ * Keep-alive, one thread a connection. A request with `wait=SECONDS` in its query is answered
+ * after so long. SIGTERM ends it at once, in the middle of anything, unless the environment has
+ *   WHOAMI_STOP_AFTER   seconds it serves on after SIGTERM
+ *   WHOAMI_START_AFTER  seconds until it accepts connections */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -11,8 +14,17 @@
 #include <unistd.h>
 
 static char name[256];
+static unsigned stop_after;
 
-static void stop(int sig) { (void)sig; _exit(0); }
+static void stop(int sig) {
+    if (sig == SIGTERM && stop_after) alarm(stop_after);
+    else _exit(0);
+}
+
+static unsigned seconds(const char *variable) {
+    const char *text = getenv(variable);
+    return text ? (unsigned)atoi(text) : 0;
+}
 
 static size_t content_length(const char *head) {
     for (const char *line = head; line; line = strstr(line, "\r\n")) {
@@ -21,6 +33,11 @@ static size_t content_length(const char *head) {
         if (!*line || !strncmp(line, "\r\n", 2)) break;
     }
     return 0;
+}
+
+static double asked_wait(const char *head) {
+    const char *found = strstr(head, "wait="), *end = strstr(head, "\r\n");
+    return found && found < end ? strtod(found + 5, NULL) : 0;
 }
 
 static void *serve(void *arg) {
@@ -45,6 +62,7 @@ static void *serve(void *arg) {
             if (n <= 0) goto done;
             body -= (size_t)n;
         }
+        usleep((useconds_t)(asked_wait(in) * 1e6));
         char text[69000];
         int t = snprintf(text, sizeof text, "Hostname: %s\n%.*s\n", name, (int)(end - in), in);
         int n = snprintf(out, sizeof out,
@@ -63,9 +81,12 @@ int main(int argc, char **argv) {
     int port = argc > 1 ? atoi(argv[1]) : 80, one = 1;
     if (argc > 2) snprintf(name, sizeof name, "%s", argv[2]);
     else gethostname(name, sizeof name - 1);
+    stop_after = seconds("WHOAMI_STOP_AFTER");
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
+    signal(SIGALRM, stop);
     signal(SIGPIPE, SIG_IGN);
+    sleep(seconds("WHOAMI_START_AFTER"));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import uuid
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from portway.edge.providers.docker import DockerProvider
 from portway.edge.static import Docker
 from tests.docker.images import whoami_image
+from tests.integration.passage import Passage
 from tests.integration.provider_harness import Reported, running
 
 pytestmark = pytest.mark.docker
@@ -134,39 +134,6 @@ async def test_networks_decide_the_address(image: str, reported: Reported) -> No
         await reported.until(lambda: not reported.objects)
     finally:
         await docker("network", "rm", network)
-
-
-class Passage:
-    """A Unix socket that leads to the daemon's, until it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
-
-    def close(self) -> None:
-        if self._server:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        self.path.unlink(missing_ok=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_unix_connection("/var/run/docker.sock")
-        self._writers |= {writer, ours}
-        await asyncio.gather(_copy(reader, ours), _copy(theirs, writer))
-        self._writers -= {writer, ours}
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    target.close()
 
 
 async def test_stops_are_noticed_while_the_daemon_cannot_be_reached(
