@@ -89,7 +89,7 @@ def _route(
     else:
         action.cluster = API_CLUSTER if info.service == "api@internal" else info.service
     if needs.response_header_timeout:
-        # Envoy counts a server that is too slow to begin as reset: it must not be asked again.
+        # The conditions are those of the cluster; see services.retries.
         action.retry_policy.CopyFrom(retries.policy(retries.NEVER_PROCESSED))
         limit = action.retry_policy.per_try_timeout
         limit.FromMilliseconds(round(needs.response_header_timeout * 1000))

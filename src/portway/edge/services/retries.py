@@ -14,8 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from portway.envoy.messages import pack
-from portway.rules import IDEMPOTENT
 
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 NEVER_PROCESSED = "connect-failure,refused-stream,reset-before-request"
 HEADER = "x-envoy-retry-on"
 IDEMPOTENT_METHODS = "|".join(sorted(IDEMPOTENT, key=lambda method: (method != "GET", method)))
@@ -40,8 +40,14 @@ def policy(conditions: str) -> RetryPolicy:
     return message
 
 
-def cluster_policy() -> RetryPolicy:
-    """The policy of every cluster."""
+def cluster_policy(*, impatient: bool) -> RetryPolicy:
+    """The policy of a cluster; it prevails over the conditions of a route's own.
+
+    ``impatient`` says that routes limit the time until an answer begins. Envoy counts a server
+    that is too slow as reset, and that one must not be asked again.
+    """
+    if impatient:
+        return policy(NEVER_PROCESSED)
     message = policy(f"{NEVER_PROCESSED},reset")
     method = HeaderMatcher(name=":method")
     method.string_match.safe_regex.regex = IDEMPOTENT_METHODS

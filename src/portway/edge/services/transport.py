@@ -324,6 +324,7 @@ def http_options(transport: ServersTransport, protocol: Protocol) -> Any:
         float(timeouts.idle_conn_timeout),
         float(timeouts.read_idle_timeout),
         float(timeouts.ping_timeout),
+        timeouts.response_header_timeout > 0,
     )
 
 
@@ -331,7 +332,9 @@ _TIMEOUTS = ForwardingTimeouts()
 
 
 @lru_cache(maxsize=256)
-def _http_options(protocol: Protocol, idle: float, read_idle: float, ping: float) -> Any:
+def _http_options(
+    protocol: Protocol, idle: float, read_idle: float, ping: float, impatient: bool
+) -> Any:
     # Traefik writes header names in Go's canonical form whatever the client's spelling was.
     canonical = Http1ProtocolOptions.HeaderKeyFormat(
         proper_case_words=Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords()
@@ -348,7 +351,7 @@ def _http_options(protocol: Protocol, idle: float, read_idle: float, ping: float
             max_headers_count=UInt32Value(value=_MAX_RESPONSE_HEADERS),
             max_response_headers_kb=UInt32Value(value=_MAX_RESPONSE_HEADERS_KB),
         ),
-        retry_policy=retries.cluster_policy(),
+        retry_policy=retries.cluster_policy(impatient=impatient),
     )
     if protocol == "auto":
         options.auto_config.http_protocol_options.CopyFrom(http1)
