@@ -98,10 +98,9 @@ def _manager(rules: Sequence[Rule]) -> hcm.HttpConnectionManager:
             virtual.routes.append(_route(Route(), "ready"))
         for number, found in enumerate(compiled):
             for alternative in found:
-                for methods in ("idempotent", "other"):
-                    match = route_match(alternative, host, methods)
-                    if match is not None:
-                        virtual.routes.append(_route(Route(match=match), str(number)))
+                match = route_match(alternative, host)
+                if match is not None:
+                    virtual.routes.append(_route(Route(match=match), str(number)))
         virtual.routes.append(_route(Route(), NOBODY))
         manager.route_config.virtual_hosts.append(virtual)
     return manager

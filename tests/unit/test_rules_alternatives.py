@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portway.rules import (
-    IDEMPOTENT,
     Alternative,
     Literal,
     Request,
@@ -224,21 +223,17 @@ def test_virtual_hosts_where_a_match_is_possible(
 
 
 @pytest.mark.parametrize(
-    ("rule", "idempotent", "other"),
+    ("rule", "taken"),
     [
-        ("Path(`/`)", IDEMPOTENT, None),
-        ("Method(`GET`)", {"GET"}, set()),
-        ("Method(`POST`)", set(), {"POST"}),
-        ("Method(`GET`) || Method(`POST`)", {"GET"}, {"POST"}),
-        ("!Method(`GET`)", IDEMPOTENT - {"GET"}, {"!GET"}),
-        ("!Method(`POST`)", IDEMPOTENT, {"!POST"}),
+        ("Path(`/`)", None),
+        ("Method(`GET`)", {"GET"}),
+        ("Method(`GET`) || Method(`POST`)", {"GET", "POST"}),
+        ("!Method(`GET`)", {"!GET"}),
     ],
 )
-def test_routes_by_method(rule: str, idempotent: set[str], other: set[str] | None) -> None:
+def test_conditions_on_the_method(rule: str, taken: set[str] | None) -> None:
     (alternative,) = alternatives(parse(rule))
-    assert methods(route_match(alternative, None, "idempotent")) == idempotent
-    assert methods(route_match(alternative, None, "other")) == other
-    assert alternative.idempotent_only is (other == set())
+    assert methods(route_match(alternative, None)) == taken
 
 
 def methods(match: RouteMatch | None) -> set[str] | None:

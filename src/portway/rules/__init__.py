@@ -2,20 +2,18 @@
 
 from portway.rules.error import RuleError
 from portway.rules.evaluation import Request, evaluate, explain
-from portway.rules.normal_form import IDEMPOTENT, Alternative, Literal, alternatives
+from portway.rules.normal_form import Alternative, Literal, alternatives
 from portway.rules.parser import parse
 from portway.rules.path import normalize_path
-from portway.rules.route import CLIENT_IP, Methods, is_unconditional, route_match
+from portway.rules.route import CLIENT_IP, is_unconditional, route_match
 from portway.rules.tree import And, Matcher, Node, Not, Or, Rule
 
 __all__ = [
     "CLIENT_IP",
-    "IDEMPOTENT",
     "Alternative",
     "And",
     "Literal",
     "Matcher",
-    "Methods",
     "Node",
     "Not",
     "Or",

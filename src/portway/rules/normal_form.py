@@ -25,8 +25,6 @@ from portway.rules.wire import path_literal
 
 MAX_ALTERNATIVES = 512
 """A rule that needs more routes than this is refused."""
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110 §9.2.2: a request may be repeated when its connection was reset."""
 
 _MAX_WORK = 250_000  # literals looked at; about a second
 _MAX_COMPARED = 64  # comparing each with each is quadratic
@@ -51,16 +49,6 @@ class Alternative(msgspec.Struct, frozen=True):
 
     host: str | None
     literals: tuple[Literal, ...]
-
-    @property
-    def methods(self) -> frozenset[str] | None:
-        """The methods it is limited to, or None."""
-        return next((frozenset(lit.args) for lit in self.literals if _is(lit, "Method")), None)
-
-    @property
-    def idempotent_only(self) -> bool:
-        """Whether it is limited to idempotent methods."""
-        return self.methods is not None and self.methods <= IDEMPOTENT
 
 
 Terms = frozenset[Literal]

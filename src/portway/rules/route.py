@@ -7,7 +7,6 @@ the cheap checks stand first.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal as Choice
 
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, RouteMatch
 from envoy.type.matcher.v3.address_pb2 import AddressMatcher
@@ -18,7 +17,7 @@ from xds.core.v3.cidr_pb2 import CidrRange
 
 from portway.rules.encoding import literal as text_literal
 from portway.rules.evaluation import Request, found, network_of
-from portway.rules.normal_form import IDEMPOTENT, Alternative, Literal, resolve
+from portway.rules.normal_form import Alternative, Literal, resolve
 from portway.rules.wire import (
     QUERY_END,
     authority_literal,
@@ -35,24 +34,17 @@ from portway.rules.wire import (
 CLIENT_IP = "portway.client_ip"
 """Filter state with the address of the connection's peer, of factory ``envoy.network.ip``."""
 
-Methods = Choice["any", "idempotent", "other"]
-_ANY_METHOD = "|".join(sorted(IDEMPOTENT, key=lambda m: (m != "GET", m)))
 _UNCONDITIONAL = RouteMatch(prefix="/").SerializeToString()
 _INVERT_MATCH = b"\x10\x01"
 """``AddressMatcher.invert_match = true`` (field 2), which xds-protos does not know yet; as an
 unknown field it survives in the message."""
 
 
-def route_match(
-    alternative: Alternative, host: str | None, methods: Methods = "any"
-) -> RouteMatch | None:
+def route_match(alternative: Alternative, host: str | None) -> RouteMatch | None:
     """The match of an alternative's route in the virtual host of ``host``.
 
     ``host`` is the lower-case name of a virtual host, or None for the one that takes all
     other requests. None is returned when nothing can match there.
-
-    ``methods``: "idempotent" limits the match to methods that may be repeated (RFC 9110
-    §9.2.2); "other" is for the route right behind that one and takes what it left.
     """
     if alternative.host is not None and alternative.host != host:
         return None
@@ -62,12 +54,9 @@ def route_match(
         if decided is None:
             return None
         literals = tuple(sorted(decided))
-    limited = _methods(literals, methods)
-    if limited is None:
-        return None
     path = _path_literal(literals)
     match = _path_match(path)
-    headers = limited
+    headers = _methods(literals)
     for literal in literals:
         if literal.name == "ClientIP":
             match.filter_state.append(_client_ip(literal))
@@ -91,21 +80,13 @@ def _cost(header: HeaderMatcher) -> int:
     return 1 if header.string_match.HasField("safe_regex") else 0
 
 
-def _methods(literals: Iterable[Literal], methods: Methods) -> list[HeaderMatcher] | None:
-    """Conditions on the method; None if no method is left."""
+def _methods(literals: Iterable[Literal]) -> list[HeaderMatcher]:
+    """Conditions on the method."""
     limits = [lit for lit in literals if lit.name == "Method"]
     wanted = next((set(lit.args) for lit in limits if not lit.negated), None)
     refused = {lit.args[0] for lit in limits if lit.negated}
-    if methods == "idempotent":
-        wanted = set(IDEMPOTENT - refused if wanted is None else wanted & IDEMPOTENT)
-    elif methods == "other" and wanted is not None:
-        wanted -= IDEMPOTENT
     if wanted is None:
         return [_header(":method", exact=m, inverted=True) for m in sorted(refused)]
-    if not wanted:
-        return None
-    if wanted == IDEMPOTENT:
-        return [_header(":method", regex=_ANY_METHOD)]
     if len(wanted) == 1:
         return [_header(":method", exact=next(iter(wanted)))]
     return [_header(":method", regex="|".join(text_literal(m) for m in sorted(wanted)))]

@@ -28,7 +28,6 @@ from xds.type.matcher.v3.string_pb2 import StringMatcher
 
 from portway.edge.services import retries
 from portway.envoy.messages import pack
-from portway.rules import IDEMPOTENT
 
 PEER = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 
@@ -112,7 +111,7 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFil
     Traefik writes it.
     """
     values = {
-        "IDEMPOTENT_SET": ", ".join(f"{method} = true" for method in sorted(IDEMPOTENT)),
+        "IDEMPOTENT_SET": ", ".join(f"{method} = true" for method in sorted(retries.IDEMPOTENT)),
         "RETRY_HEADER": f'"{retries.HEADER}"',
         "RETRY_ON": f'"{retries.NEVER_PROCESSED}"',
         "KEEP": str(trusted).lower(),
