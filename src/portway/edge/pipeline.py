@@ -135,6 +135,11 @@ def chain_resources(chains: Mapping[str, Mapping[str, Chain]]) -> list[Resource]
     ]
 
 
+def native_filter(step: Native) -> TypedExtensionConfig:
+    """A native step as a member of its chain."""
+    return TypedExtensionConfig(name=step.name, typed_config=step.config)
+
+
 def _joined(steps: Sequence[Step]) -> Sequence[Step]:
     """The steps with natives between Lua steps in their Lua form, where they have one."""
     lua = [index for index, step in enumerate(steps) if isinstance(step, Lua)]
@@ -173,7 +178,7 @@ def _lua_filter() -> Any:
 
 
 def _chain(steps: Sequence[Native]) -> tuple[str, Chain]:
-    chain = [TypedExtensionConfig(name=step.name, typed_config=step.config) for step in steps]
+    chain = [native_filter(step) for step in steps]
     digest = hashlib.blake2b(digest_size=12)
     for one in chain:
         body = one.SerializeToString(deterministic=True)

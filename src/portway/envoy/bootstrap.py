@@ -21,6 +21,17 @@ _TYPE = "type.googleapis.com/"
 _UNLIMITED = 4_294_967_295
 _SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path holds 108 bytes with the final NUL
 
+# Rules become longer expressions than Envoy's default of 100 instructions allows. They were
+# compiled by the same engine, within its memory bound, before they come here.
+LAYERED_RUNTIME: Final[dict[str, Any]] = {
+    "layers": [
+        {
+            "name": "expressions",
+            "static_layer": {"re2.max_program_size.error_level": _UNLIMITED},
+        }
+    ]
+}
+
 
 class Sockets(NamedTuple):
     """Where the processes meet, all inside the runtime directory."""
@@ -91,16 +102,7 @@ def bootstrap(
         "stats_config": {
             "stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}
         },
-        # Rules become longer expressions than Envoy's default of 100 instructions allows. They
-        # were compiled by the same engine, within its memory bound, before they come here.
-        "layered_runtime": {
-            "layers": [
-                {
-                    "name": "expressions",
-                    "static_layer": {"re2.max_program_size.error_level": _UNLIMITED},
-                }
-            ]
-        },
+        "layered_runtime": LAYERED_RUNTIME,
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "overload_manager": {
             "resource_monitors": [

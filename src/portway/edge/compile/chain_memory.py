@@ -26,6 +26,7 @@ def save(directory: Path, chains: Mapping[str, Mapping[str, Chain]]) -> None:
         for slot, named in chains.items()
     }
     unfinished = directory / f".{_NAME}"
+    unfinished.touch(0o600)
     unfinished.write_bytes(msgspec.msgpack.encode(stored))
     unfinished.rename(directory / _NAME)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
+
+import structlog
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig as Filter
 
 from portway.edge import pipeline, services
 from portway.edge.aggregate import Aggregator, Dirty, provider_of
-from portway.edge.compile.route_table import RouteTable
+from portway.edge.compile.route_table import CompiledRouter, RouteTable
 from portway.edge.compile.router import Compiled, compile_router
 from portway.edge.dynamic import Middleware
 from portway.edge.middlewares import AddPrefix, registry
-from portway.edge.middlewares.step import Place, Step
-from portway.edge.runtime import RouterInfo
+from portway.edge.middlewares.step import Native, Place, Step
+from portway.edge.runtime import RouterInfo, ServiceInfo
 from portway.envoy.resource import Key, Resource
 from portway.rules import RuleError
+
+log = structlog.get_logger()
 
 
 class Delta(NamedTuple):
@@ -27,19 +32,19 @@ class Delta(NamedTuple):
 class Compiler:
     """Compiles dirty objects, remembers the rest.
 
-    ``ping_status`` is what ``ping@internal`` answers. Routers in ``withheld`` are left out
-    while Envoy is asked which of them it refuses.
+    ``ping_status`` is what ``ping@internal`` answers. ``fresh`` names the routers of each entry
+    point whose routes changed since Envoy last accepted everything. An object that cannot be
+    compiled is disabled, the others are not concerned.
     """
 
     def __init__(self, aggregator: Aggregator, entry_points: Mapping[str, bool]) -> None:
         """``entry_points`` says of each whether it appends the peer to X-Forwarded-For."""
         self.ping_status = 200
-        self.withheld: set[str] = set()
-        self.entry_points = tuple(entry_points)
+        self.fresh: dict[str, set[str]] = {name: set() for name in entry_points}
         self._appends_peer = entry_points
         self._aggregator = aggregator
         self._runtime = aggregator.runtime
-        self._tables = {name: RouteTable(name) for name in self.entry_points}
+        self._tables = {name: RouteTable(name) for name in entry_points}
         self._services: dict[str, services.Compiled] = {}
         self._provisional: set[str] = set()  # services Envoy holds in their first form
         self._chains: dict[str, dict[str, pipeline.Chain]] = {}
@@ -74,25 +79,44 @@ class Compiler:
         delta.changed.extend(table.build() for table in self._tables.values() if table.changed)
         return delta
 
-    def attached(self, router: str, entry_point: str) -> bool:
-        """Whether a router in force carries traffic of an entry point."""
-        info = self._runtime.routers.get(router)
-        return info is not None and info.status != "disabled" and entry_point in info.using
+    def routers(self, entry_point: str) -> Mapping[str, CompiledRouter]:
+        """The compiled routers of an entry point."""
+        return self._tables[entry_point].routers
 
-    def fresh_users(self, slot: str) -> set[str]:
-        """The routers that use a chain Envoy has not accepted in a slot yet."""
-        fresh = (key for key in self._fresh_chains if key[0] == slot)
-        return {router for key in fresh for _, router in self._chain_users.get(key, ())}
+    def suspects(self, slot: str) -> list[Filter]:
+        """The filters of a slot in chains Envoy has not accepted yet, or of all its chains."""
+        named = self._chains.get(slot, {})
+        fresh = [name for name in named if (slot, name) in self._fresh_chains]
+        return list({_text(f): f for name in fresh or named for f in named[name]}.values())
+
+    def expel(self, slot: str, filters: Collection[Filter]) -> set[str]:
+        """Drop the chains of a slot with filters that Envoy refuses: no route that it has
+        accepted can name them. Returns the middlewares these filters come from."""
+        texts = {_text(each) for each in filters}
+        blamed = set()
+        for name, chain in list(self._chains.get(slot, {}).items()):
+            if texts.isdisjoint(map(_text, chain)):
+                continue
+            for point, router in self._chain_users.get((slot, name), ()):
+                for middleware, step in self._steps(self._runtime.routers[router], point):
+                    if isinstance(step, Native) and _text(pipeline.native_filter(step)) in texts:
+                        blamed.add(middleware)
+            self._drop_chain(slot, name)
+        return blamed
+
+    def _drop_chain(self, slot: str, name: str) -> None:
+        self._chains_changed |= self._chains[slot].pop(name, None) is not None
 
     def settled(self) -> Delta:
         """Envoy has accepted everything: drop the filter chains no route names, and give
         clusters that serve by now their active health checks."""
+        for fresh in self.fresh.values():
+            fresh.clear()
         self._fresh_chains.clear()
         for slot, chain in self._unused_chains:
             if not self._chain_users[slot, chain]:
                 del self._chain_users[slot, chain]
-                del self._chains[slot][chain]
-                self._chains_changed = True
+                self._drop_chain(slot, chain)
         self._unused_chains.clear()
         delta = Delta(list(self._chain_resources()), [])
         settled, self._provisional = self._provisional, set()
@@ -105,7 +129,11 @@ class Compiler:
         info = self._runtime.services.get(name)
         after = None
         if info is not None and info.status != "disabled" and provider_of(name) != "internal":
-            after = services.compile_service(info, self._runtime.transports)
+            try:
+                after = services.compile_service(info, self._runtime.transports)
+            except Exception as error:
+                log.exception("a service cannot be compiled", service=name)
+                _disable(info, f"cannot be compiled, please report this: {error!r}")
         if (
             after is not None
             and after.provisional
@@ -133,34 +161,42 @@ class Compiler:
 
     def _update_router(self, name: str) -> None:
         info = self._runtime.routers.get(name)
+        compiled: dict[str, Compiled] = {}
+        if info is not None and info.status != "disabled":
+            try:
+                compiled = {point: self._compile(info, point) for point in info.using}
+            except (RuleError, pipeline.TooManySteps) as error:
+                _disable(info, str(error))
+            except Exception as error:
+                log.exception("a router cannot be compiled", router=name)
+                _disable(info, f"cannot be compiled, please report this: {error!r}")
         for point, table in self._tables.items():
-            compiled = None
-            if info is not None and self.attached(name, point) and name not in self.withheld:
-                compiled = self._compile(info, point)
-            self._use_chains((point, name), compiled.chains if compiled else {})
-            table.put(name, compiled.router if compiled else None)
+            found = compiled.get(point)
+            self._use_chains((point, name), found.chains if found else {})
+            if table.put(name, found.router if found else None):
+                self.fresh[point].add(name)
 
-    def _compile(self, info: RouterInfo, point: str) -> Compiled | None:
-        middlewares, _ = self._aggregator.flatten(info.config.middlewares)
-        steps: list[Step] = []
-        for middleware in middlewares:
-            place = Place(middleware.name, info.name, point, False, self._appends_peer[point])
-            steps.extend(registry.steps(middleware.config, place))
+    def _compile(self, info: RouterInfo, point: str) -> Compiled:
+        steps = [step for _, step in self._steps(info, point)]
+        order = self._aggregator.order(info)
+        return compile_router(info, order, steps, self._needs(info), self.ping_status)
+
+    def _needs(self, info: RouterInfo) -> services.RouteNeeds:
         target = self._runtime.services[info.service].config
         transport = services.transport_of(info.service, target, self._runtime.transports)
-        needs = services.route_needs(target, transport)
-        if needs.path_prefix:
-            prefix = Middleware(add_prefix=AddPrefix(prefix=needs.path_prefix))
+        return services.route_needs(target, transport)
+
+    def _steps(self, info: RouterInfo, point: str) -> Iterator[tuple[str, Step]]:
+        """The steps of a router, each with the middleware it comes from."""
+        middlewares, _ = self._aggregator.flatten(info.config.middlewares)
+        for middleware in middlewares:
+            place = Place(middleware.name, info.name, point, False, self._appends_peer[point])
+            for step in registry.steps(middleware.config, place):
+                yield middleware.name, step
+        if prefix := self._needs(info).path_prefix:
             place = Place(f"{info.service}#path", info.name, point, tls=False)
-            steps.extend(registry.steps(prefix, place))
-        try:
-            return compile_router(
-                info, self._aggregator.order(info), steps, needs, self.ping_status
-            )
-        except (RuleError, pipeline.TooManySteps) as error:
-            info.status = "disabled"
-            info.errors.append(str(error))
-            return None
+            for step in registry.steps(Middleware(add_prefix=AddPrefix(prefix=prefix)), place):
+                yield place.middleware, step
 
     def _use_chains(
         self, user: tuple[str, str], chains: Mapping[str, Mapping[str, pipeline.Chain]]
@@ -186,6 +222,15 @@ class Compiler:
             return ()
         self._chains_changed = False
         return pipeline.chain_resources(self._chains)
+
+
+def _disable(info: RouterInfo | ServiceInfo, reason: str) -> None:
+    info.status = "disabled"
+    info.errors.append(reason)
+
+
+def _text(each: Filter) -> bytes:
+    return bytes(each.SerializeToString(deterministic=True))
 
 
 def _by_key(compiled: services.Compiled | None) -> dict[Key, Resource]:

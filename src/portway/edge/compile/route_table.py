@@ -7,7 +7,7 @@ everything behind a route without conditions is unreachable and left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from portway.edge import pipeline
@@ -66,24 +66,30 @@ class RouteTable:
         self._built: dict[str, bytes] = {}
         self._stale: set[str] = {CATCH_ALL}
 
-    def put(self, name: str, router: CompiledRouter | None) -> None:
-        """Place, replace or remove (None) a router."""
-        old = self._routers.pop(name, None)
+    @property
+    def routers(self) -> Mapping[str, CompiledRouter]:
+        """The routers it has."""
+        return self._routers
+
+    def put(self, name: str, router: CompiledRouter | None) -> bool:
+        """Place, replace or remove (None) a router; whether that changes anything."""
+        old = self._routers.get(name)
         if old == router:
-            if old is not None:
-                self._routers[name] = old
-            return
+            return False
         if old is not None:
             for host in old.hosts():
                 self._by_host[host].pop(name)
                 self._touch(host)
                 if host is not None and not self._by_host[host]:
                     del self._by_host[host]
-        if router is not None:
+        if router is None:
+            del self._routers[name]
+        else:
             self._routers[name] = router
             for host in router.hosts():
                 self._by_host.setdefault(host, {})[name] = router
                 self._touch(host)
+        return True
 
     @property
     def changed(self) -> bool:
@@ -100,9 +106,9 @@ class RouteTable:
             else:
                 self._built.pop(host, None)
         self._stale = set()
-        body = b"".join(
-            (field(_CONFIG_NAME, self.name), *self._built.values(), _REMOVED_HEADERS, _IGNORE_PORT)
-        )
+        # In a fixed order: a control process that restarts must make the very same table.
+        hosts = (self._built[host] for host in sorted(self._built))
+        body = b"".join((field(_CONFIG_NAME, self.name), *hosts, _REMOVED_HEADERS, _IGNORE_PORT))
         return Resource.of(ROUTES, self.name, body)
 
     def _touch(self, host: str | None) -> None:
