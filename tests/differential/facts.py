@@ -3,7 +3,7 @@
 A fact has a dotted name: ``status``, ``header.location``, ``body``, ``json.message``,
 ``json.a@file.rule`` (objects in lists go by their name), ``seen.server``, ``seen.target``,
 ``seen.header.x-forwarded-for``, ``seen.body``. Header names are lower-case and a header that
-occurs several times is a list.
+occurs several times is a list; ``header-spelling.x-real-ip`` is how its name was written.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ from .upstream import REPLY, Seen
 from .wire import Answer
 
 LEFT_OUT = {
-    "header-name-case": "names are compared in lower case",
-    "message-framing": "Content-Length, Transfer-Encoding, Connection and Date of an answer",
+    "message-framing": "Content-Length, Transfer-Encoding and Connection",
     "reason-phrase": "only the number of a status is compared",
     "no-dashboard": "the dashboard's objects do not count for the order of a list",
 }
 """Differences no case can show, because they are left out of every comparison: entry -> what."""
-
-_UNTOLD = {"date"}
-"""Answer headers that no two exchanges share."""
 
 _FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive"}
 """How a message is delimited on a connection: each proxy's own affair, but for HEAD."""
@@ -35,8 +31,7 @@ _FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive"}
 def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Facts:
     """Describe one exchange. ``ports`` names a proxy's own ports, which are random."""
     facts: Facts = {"status": answer.status}
-    for name, value in _headers(answer.headers, _UNTOLD | _FRAMING):
-        facts[f"header.{name}"] = value
+    facts |= _headers("header", answer.headers, _FRAMING)
     _moment(facts)
     body = answer.body.decode("latin-1")
     if "json" in str(facts.get("header.content-type", "")):
@@ -51,8 +46,7 @@ def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Fa
         facts["seen.target"] = request.target
         facts["seen.version"] = request.version
         facts["seen.body"] = request.body.decode("latin-1")
-        for name, value in _headers(request.headers, _FRAMING | {REPLY.lower()}):
-            facts[f"seen.header.{name}"] = value
+        facts |= _headers("seen.header", request.headers, _FRAMING | {REPLY.lower()})
     if "json.startDate" in facts:
         facts["json.startDate"] = "?"
     return {fact: _anonymous(value, ports) for fact, value in facts.items()}
@@ -60,19 +54,24 @@ def gather(answer: Answer, seen: Sequence[Seen], ports: Mapping[int, str]) -> Fa
 
 def _moment(facts: Facts) -> None:
     """Blur what depends on the moment: waiting times are kept to the nearest ten seconds."""
+    if "header.date" in facts:
+        facts["header.date"] = "?"
     if "header.retry-after" in facts:
         facts["header.retry-after"] = round(int(facts["header.retry-after"]), -1)
     if "header.x-retry-in" in facts:
         facts["header.x-retry-in"] = re.sub(r"[\d.]+m?s$", "?", facts["header.x-retry-in"])
 
 
-def _headers(pairs: Iterable[tuple[str, str]], without: set[str]) -> Iterable[tuple[str, Any]]:
+def _headers(prefix: str, pairs: Iterable[tuple[str, str]], without: set[str]) -> Facts:
     grouped: dict[str, list[str]] = {}
+    facts: Facts = {}
     for key, value in pairs:
         if key.lower() not in without:
             grouped.setdefault(key.lower(), []).append(value)
+            facts[f"{prefix}-spelling.{key.lower()}"] = key
     for name, found in grouped.items():
-        yield name, found[0] if len(found) == 1 else found
+        facts[f"{prefix}.{name}"] = found[0] if len(found) == 1 else found
+    return facts
 
 
 def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
@@ -101,7 +100,7 @@ def differences(left: Facts, right: Facts) -> dict[str, tuple[Any, Any]]:
     """Return every fact the two do not share; an absent fact is None.
 
     Where the statuses differ, everything else follows from that and is left out, except
-    how many requests arrived at the servers.
+    how many requests arrived at the servers. Spelling is compared where both have a header.
     """
     facts: Iterable[str] = [*left, *(right.keys() - left.keys())]
     if left.get("status") != right.get("status"):
@@ -110,6 +109,7 @@ def differences(left: Facts, right: Facts) -> dict[str, tuple[Any, Any]]:
         fact: (left.get(fact), right.get(fact))
         for fact in facts
         if left.get(fact) != right.get(fact)
+        and not ("-spelling." in fact and None in (left.get(fact), right.get(fact)))
     }
 
 
