@@ -145,7 +145,8 @@ class Aggregator:
             self._definitions.pop(ref, None)
             return
         self._definitions[ref] = definition
-        self._references[ref] = references = self._references_of(ref, definition.value)
+        references = tuple(dict.fromkeys(self._references_of(ref, definition.value)))
+        self._references[ref] = references
         for used in references:
             self._users.setdefault(used, set()).add(ref)
 
@@ -166,9 +167,10 @@ class Aggregator:
                 return tuple(Ref("middleware", qualify(name, provider)) for name in names)
             case Service():
                 balancer = value.load_balancer
-                if balancer is None or not balancer.servers_transport:
+                if balancer is None:
                     return ()
-                return (Ref("serversTransport", qualify(balancer.servers_transport, provider)),)
+                transport = balancer.servers_transport or services.DEFAULT_TRANSPORT
+                return (Ref("serversTransport", qualify(transport, provider)),)
             case _:
                 return ()
 
@@ -274,6 +276,8 @@ class Aggregator:
             warnings += services.warnings(service)
         for ref in self._references[Ref("service", name)]:
             transport = self.runtime.transports.get(ref.name)
+            if transport is None and ref.name == services.DEFAULT_TRANSPORT:
+                continue
             if transport is None:
                 errors.append(f'the servers transport "{ref.name}" does not exist')
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from portway.edge import services
 from portway.edge.dynamic import Middleware, Router, Service
 from portway.edge.middlewares import RedirectScheme
 from portway.edge.providers.provider import Change, Report
@@ -15,7 +16,8 @@ MAX_PRIORITY = 2**63 - 1
 
 def report(static: Static) -> Report:
     """The one report of the internal provider. Names and priorities are Traefik's."""
-    changes = [_service("noop")]
+    transport = services.default_transport(static.servers_transport)
+    changes = [Change("serversTransport", "default", transport), _service("noop")]
     for name, point in static.entry_points.items():
         changes += _redirection(name, point, static)
     if static.ping is not None:
