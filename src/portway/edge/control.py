@@ -187,16 +187,20 @@ class Control:
                     await self._reported.wait()
             for name in sorted(self._waiting):
                 log.error("provider has not reported; starting without it", provider=name)
-        points = self._static.entry_points.items()
-        specs = [listener_spec(name, point, self._static) for name, point in points]
-        self._plane.open([listener(spec) for spec in specs])
-        settled = asyncio.ensure_future(self._ads.settled())
-        await asyncio.wait(
-            [settled, asyncio.ensure_future(self._stop.wait())],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        listeners = []
+        for name, point in self._static.entry_points.items():
+            try:
+                listeners.append(listener(listener_spec(name, point, self._static)))
+            except OSError as error:  # a host name that cannot be resolved
+                self._listener_refused(name, error.strerror or str(error))
+        self._plane.open(listeners)
+        settled = asyncio.create_task(self._ads.settled())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([settled, stopped], return_when=asyncio.FIRST_COMPLETED)
         if settled.done():
             report_ready()
+        settled.cancel()
+        stopped.cancel()
 
     def _grace(self) -> tuple[float, float]:
         """Seconds to go on accepting requests, and seconds for those in flight to finish."""

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import aiohttp
+if TYPE_CHECKING:
+    import aiohttp  # a fifth of a second that a start need not wait for
 
 _USABLE = frozenset({"HEALTHY", "UNKNOWN", "DEGRADED"})
 _UNUSABLE = (
@@ -42,7 +43,7 @@ class Admin:
     def __init__(self, path: Path, timeout: float = 5.0) -> None:
         """``path`` is the socket, ``timeout`` the seconds one command may take."""
         self._path = path
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -121,9 +122,12 @@ class Admin:
     async def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(path=str(self._path)), timeout=self._timeout
+                connector=aiohttp.UnixConnector(path=str(self._path)),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
             )
         try:
             async with self._session.request(method, "http://envoy" + path, params=query) as answer:
