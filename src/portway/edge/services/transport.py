@@ -81,17 +81,20 @@ _TLS13_CIPHERS = frozenset(
 DEFAULT = ServersTransport()
 """Traefik's transport of services that name none, when nothing is configured."""
 
-_GO_DIAL_TIMEOUT = 30.0  # Traefik's default; who does not ask for another gets ours
+# Traefik's defaults: who does not ask for something else gets ours, without a warning.
+_GO_DIAL_TIMEOUT = 30.0
+_GO_IDLE_CONNS = 200
 
 
 def from_static(options: static.ServersTransport) -> ServersTransport:
     """The transport ``default@internal`` that the static configuration describes."""
     timeouts = options.forwarding_timeouts
     own_dial = timeouts.dial_timeout != _GO_DIAL_TIMEOUT
+    own_idle = options.max_idle_conns_per_host != _GO_IDLE_CONNS
     return ServersTransport(
         insecure_skip_verify=options.insecure_skip_verify,
         root_cas=options.root_cas,
-        max_idle_conns_per_host=options.max_idle_conns_per_host,
+        max_idle_conns_per_host=options.max_idle_conns_per_host if own_idle else 0,
         spiffe=options.spiffe,
         forwarding_timeouts=ForwardingTimeouts(
             dial_timeout=timeouts.dial_timeout if own_dial else None,
