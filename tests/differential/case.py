@@ -49,7 +49,7 @@ class Case(NamedTuple):
     setup: str
     entry_point: str
     request: bytes
-    source: str  # client address
+    sources: Sequence[str]  # client addresses, in turn when it is sent several times
     times: int
     unordered: bool  # of several answers only the multitude counts
     expect: Facts  # of both, or of Traefik where they are meant to differ
@@ -121,12 +121,13 @@ def _cases(stem: str, raw: Mapping[str, Any], widespread: list[Intended]) -> Ite
         }
         if unknown:
             raise ValueError(f"{stem}/{item.get('id')}: unknown keys {sorted(unknown)}")
+        source = item.get("from", "127.0.0.1")
         yield Case(
             id=f"{stem}/{item['id']}",
             setup=raw["setup"],
             entry_point=item.get("entryPoint", raw.get("entryPoint", "web")),
             request=_request(item, raw),
-            source=item.get("from", "127.0.0.1"),
+            sources=[source] if isinstance(source, str) else source,
             times=item.get("times", 1),
             unordered=item.get("unordered", False),
             expect=_expectation(item.get("expect", {})),

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +40,8 @@ class Pair(NamedTuple):
         self.upstreams.take()
         ports = {port: f"ep:{name}" for name, port in proxy.ports.items()}
         statuses = []
-        for _ in range(case.times):
-            answer = exchange(proxy.ports[case.entry_point], case.request, case.source)
+        for _, source in zip(range(case.times), cycle(case.sources), strict=False):
+            answer = exchange(proxy.ports[case.entry_point], case.request, source)
             statuses.append(answer.status)
         if case.unordered:
             return {"statuses": sorted(statuses)}
