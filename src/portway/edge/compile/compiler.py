@@ -141,7 +141,8 @@ class Compiler:
         ):
             # Envoy serves a new cluster only after its first probes: start without them.
             self._provisional.add(name)
-            after = after._replace(cluster=after.provisional)
+            first_upgrades = after.provisional_upgrades or after.upgrades
+            after = after._replace(cluster=after.provisional, upgrades=first_upgrades)
         else:
             self._provisional.discard(name)
         self._replace_service(name, before, after, delta)

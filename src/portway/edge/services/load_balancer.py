@@ -47,13 +47,15 @@ class Compiled(NamedTuple):
     ``cluster``, for which Envoy keeps serving the old one until the new one has its probes.
 
     ``upgrades`` is a second cluster of the same endpoints, given where servers may be spoken to
-    by HTTP/2: a request that upgrades its connection (WebSocket) needs HTTP/1.1.
+    by HTTP/2: a request that upgrades its connection (WebSocket) needs HTTP/1.1. It has a
+    provisional form likewise.
     """
 
     cluster: Resource
     endpoints: Resource | None
     provisional: Resource | None = None
     upgrades: Resource | None = None
+    provisional_upgrades: Resource | None = None
 
 
 class RouteNeeds(NamedTuple):
@@ -145,7 +147,7 @@ def compile(  # noqa: A001 - the word of this layer for it
     plan = _plan(name, balancer, options or transport.DEFAULT)
     protocol = _protocol(balancer, plan.options)
     cluster = _cluster(plan, name, protocol)
-    provisional = upgrades = None
+    provisional = upgrades = provisional_upgrades = None
     check = balancer.health_check
     if check is not None:
         provisional = _resource(CLUSTER, name, cluster, _COMMON)
@@ -154,6 +156,7 @@ def compile(  # noqa: A001 - the word of this layer for it
         sibling = _cluster(plan, name + upgrade.SUFFIX, "http1")
         sibling.alt_stat_name = name
         if check is not None and check.mode != "grpc":  # Envoy probes gRPC over HTTP/2 only
+            provisional_upgrades = _resource(CLUSTER, sibling.name, sibling, _COMMON)
             sibling.health_checks.extend(cluster.health_checks)
         upgrades = _resource(CLUSTER, name + upgrade.SUFFIX, sibling, _COMMON)
     return Compiled(
@@ -161,6 +164,7 @@ def compile(  # noqa: A001 - the word of this layer for it
         None if plan.by_name else _resource(ENDPOINTS, name, plan.endpoints),
         provisional,
         upgrades,
+        provisional_upgrades,
     )
 
 
