@@ -1,10 +1,13 @@
 """Portway: an edge router, a service registry and a mesh in one product."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("portway")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.0.0+source"
-
 CODENAME = "portway"  # of this release, as Traefik names its own
+
+
+def version() -> str:
+    """The version of the installed package."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("portway")
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return "0.0.0+source"

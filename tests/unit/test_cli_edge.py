@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from portway import __version__
+from portway import version
 from portway.cli import COMMANDS, main
 from portway.cli.help import options
 from portway.cli.version import fields, render
@@ -108,9 +108,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         "Envoy version",
         "OS/Arch",
     ]
-    assert lines[0].split() == ["Version:", __version__]
+    assert lines[0].split() == ["Version:", version()]
     assert main(["version", "--format", "{{.Version}} {{ .Os }}"]) == 0
-    assert capsys.readouterr().out == f"{__version__} {fields()['Os']}\n"
+    assert capsys.readouterr().out == f"{version()} {fields()['Os']}\n"
 
 
 def test_version_template_text_is_kept() -> None:

@@ -8,7 +8,7 @@ from importlib import metadata
 
 import click
 
-from portway import CODENAME, __version__
+import portway
 
 _FORMAT = """\
 Version:        {{.Version}}
@@ -40,8 +40,8 @@ def fields() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         envoy = "not installed"
     return {
-        "Version": __version__,
-        "Codename": CODENAME,
+        "Version": portway.version(),
+        "Codename": portway.CODENAME,
         "PythonVersion": platform.python_version(),
         "EnvoyVersion": envoy,
         "Os": platform.system().lower(),

