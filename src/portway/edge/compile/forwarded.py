@@ -113,7 +113,7 @@ def request_filter(*, trusted: bool, tls: bool, append_for: bool) -> hcm.HttpFil
     values = {
         "IDEMPOTENT_SET": ", ".join(f"{method} = true" for method in sorted(retries.IDEMPOTENT)),
         "RETRY_HEADER": f'"{retries.HEADER}"',
-        "RETRY_ON": f'"{retries.NEVER_PROCESSED}"',
+        "RETRY_ON": f'"{retries.NOT_REPEATABLE}"',
         "KEEP": str(trusted).lower(),
         "TLS": str(tls).lower(),
         "APPEND": str(append_for).lower(),

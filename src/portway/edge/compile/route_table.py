@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
+
 from portway.edge import pipeline
 from portway.edge.compile.wire import field
+from portway.edge.services import retries
 from portway.envoy.resource import ROUTES, Resource
 from portway.rules import Alternative, is_unconditional, route_match
 
 CATCH_ALL = "*"
 
 # Field numbers of envoy.config.route.v3 messages.
-_CONFIG_NAME, _CONFIG_VHOSTS, _CONFIG_REMOVED_HEADERS = 1, 2, 8
+_CONFIG_NAME, _CONFIG_VHOSTS, _CONFIG_ADDED_HEADERS, _CONFIG_REMOVED_HEADERS = 1, 2, 6, 8
 _VHOST_NAME, _VHOST_DOMAINS, _VHOST_ROUTES = 1, 2, 3
 _ROUTE_MATCH = 1
 # ignore_port_in_host_matching = true: `Host: a.test:8080` reaches the router of a.test.
@@ -37,6 +40,17 @@ _REMOVED_HEADERS = b"".join(
         *pipeline.PRIVATE_HEADERS,
     )
 )
+
+# Any reset is a reason to try again unless something said otherwise; see services.retries.
+_RETRY_HEADER = field(
+    _CONFIG_ADDED_HEADERS,
+    HeaderValueOption(
+        header=HeaderValue(key=retries.HEADER, value=retries.REPEATABLE),
+        append_action=HeaderValueOption.ADD_IF_ABSENT,
+    ).SerializeToString(),
+)
+
+_SETTINGS = _RETRY_HEADER + _REMOVED_HEADERS + _IGNORE_PORT
 
 Order = tuple[int, int, str]
 
@@ -108,7 +122,7 @@ class RouteTable:
         self._stale = set()
         # In a fixed order: a control process that restarts must make the very same table.
         hosts = (self._built[host] for host in sorted(self._built))
-        body = b"".join((field(_CONFIG_NAME, self.name), *hosts, _REMOVED_HEADERS, _IGNORE_PORT))
+        body = b"".join((field(_CONFIG_NAME, self.name), *hosts, _SETTINGS))
         return Resource.of(ROUTES, self.name, body)
 
     def _touch(self, host: str | None) -> None:

@@ -66,6 +66,11 @@ _PLAIN = HeaderValueOption(
     append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
 )
 
+_NOT_REPEATABLE = HeaderValueOption(
+    header=HeaderValue(key=retries.HEADER, value=retries.NOT_REPEATABLE),
+    append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+)
+
 API_CLUSTER = "portway-api"
 
 
@@ -89,8 +94,8 @@ def _route(
     else:
         action.cluster = API_CLUSTER if info.service == "api@internal" else info.service
     if needs.response_header_timeout:
-        # The conditions are those of the cluster; see services.retries.
-        action.retry_policy.CopyFrom(retries.policy(retries.NEVER_PROCESSED))
+        # Envoy counts a server that is too slow as reset, and that one must not be asked again.
+        route.request_headers_to_add.append(_NOT_REPEATABLE)
         limit = action.retry_policy.per_try_timeout
         limit.FromMilliseconds(round(needs.response_header_timeout * 1000))
     if needs.rewrite_host:

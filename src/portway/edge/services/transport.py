@@ -327,7 +327,6 @@ def http_options(transport: ServersTransport, protocol: Protocol) -> Any:
         float(timeouts.idle_conn_timeout),
         float(timeouts.read_idle_timeout),
         float(timeouts.ping_timeout),
-        timeouts.response_header_timeout > 0,
     )
 
 
@@ -335,9 +334,7 @@ _TIMEOUTS = ForwardingTimeouts()
 
 
 @lru_cache(maxsize=256)
-def _http_options(
-    protocol: Protocol, idle: float, read_idle: float, ping: float, impatient: bool
-) -> Any:
+def _http_options(protocol: Protocol, idle: float, read_idle: float, ping: float) -> Any:
     # Traefik writes header names in Go's canonical form whatever the client's spelling was.
     canonical = Http1ProtocolOptions.HeaderKeyFormat(
         proper_case_words=Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords()
@@ -354,7 +351,7 @@ def _http_options(
             max_headers_count=UInt32Value(value=_MAX_RESPONSE_HEADERS),
             max_response_headers_kb=UInt32Value(value=_MAX_RESPONSE_HEADERS_KB),
         ),
-        retry_policy=retries.cluster_policy(impatient=impatient),
+        retry_policy=retries.cluster_policy(),
     )
     if protocol == "auto":
         options.auto_config.http_protocol_options.CopyFrom(http1)
