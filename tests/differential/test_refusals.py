@@ -34,6 +34,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"address": "127.0.0.1:<ep:x>", "http": {"underscoreHeadersStrategy": "delete"}},
         "underscoreHeadersStrategy",
     ),
+    "http3": ({"address": "127.0.0.1:<ep:x>", "http3": {}}, "entryPoints.x.http3"),
     "udp": ({"address": "127.0.0.1:<ep:x>/udp"}, "UDP"),
 }
 
