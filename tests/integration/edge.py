@@ -32,6 +32,7 @@ from .envoy_static import free_port
 from .fake_docker import FakeContainer, FakeDocker
 from .services_harness import Server, eventually
 
+_ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -66,9 +67,11 @@ def backend(name: str, *, port: int = 0) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, *flags: str, docker: bool = False) -> Iterator[Edge]:
+def serving(
+    directory: Path, *flags: str, docker: bool = False, module: str = "portway"
+) -> Iterator[Edge]:
     """A Portway that is ready, stopped at the end."""
-    edge = Edge(directory, *flags, docker=docker)
+    edge = Edge(directory, *flags, docker=docker, module=module)
     try:
         edge.start()
         edge.wait_ready()
@@ -78,9 +81,11 @@ def serving(directory: Path, *flags: str, docker: bool = False) -> Iterator[Edge
 
 
 class Edge:
-    """One Portway process tree."""
+    """One Portway process tree, started by ``python -m`` and a module."""
 
-    def __init__(self, directory: Path, *flags: str, docker: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *flags: str, docker: bool = False, module: str = "portway"
+    ) -> None:
         self.directory = directory
         self.dynamic = directory / "dynamic"
         self.dynamic.mkdir(exist_ok=True)
@@ -89,6 +94,7 @@ class Edge:
         self._runtime = tempfile.TemporaryDirectory(prefix="pw-edge-")
         self._log = directory / "portway.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._module = module
         self._flags = [
             f"--entrypoints.web.address=127.0.0.1:{self.web}",
             f"--entrypoints.alt.address=127.0.0.1:{self.alt}",
@@ -111,10 +117,10 @@ class Edge:
         """Start it, without waiting; the log goes on in the same file."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "portway", *self._flags],
+                [sys.executable, "-m", self._module, *self._flags],
                 stdout=log,
                 stderr=log,
-                cwd=self.directory,
+                cwd=_ROOT,
                 env={**os.environ, "XDG_RUNTIME_DIR": self._runtime.name},
             )
 
@@ -143,16 +149,28 @@ class Edge:
 
     def processes(self) -> Processes:
         """The processes that run now; AssertionError while one is missing."""
+        found = self._children()
+        assert found.keys() == {"envoy", "control"}, f"{found}\n{self.log()}"
+        return Processes(self.process.pid, **found)
+
+    def control(self) -> int | None:
+        """The control process that runs now, if any."""
+        return self._children().get("control")
+
+    def envoy(self) -> int | None:
+        """The Envoy that runs now, if any."""
+        return self._children().get("envoy")
+
+    def _children(self) -> dict[str, int]:
         found = {}
         for pid in _children(self.process.pid):
             with contextlib.suppress(OSError):
                 argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 if argv[0].endswith(b"/envoy"):
                     found["envoy"] = pid
-                elif b"portway.edge.control" in argv:
+                elif argv[0].endswith(b"python"):
                     found["control"] = pid
-        assert found.keys() == {"envoy", "control"}, f"{found}\n{self.log()}"
-        return Processes(self.process.pid, **found)
+        return found
 
     def signal(self, number: int) -> None:
         """Send a signal to the parent."""
@@ -301,7 +319,7 @@ class Containers:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._daemon.start(), self._loop).result(30)
+        self.come_back()
 
     @property
     def endpoint(self) -> str:
@@ -328,6 +346,14 @@ class Containers:
 
         self.do(remove)
 
+    def vanish(self) -> None:
+        """The daemon's socket is gone and its connections are cut."""
+        asyncio.run_coroutine_threadsafe(self._daemon.shut_down(), self._loop).result(30)
+
+    def come_back(self) -> None:
+        """The daemon listens again, with its containers."""
+        asyncio.run_coroutine_threadsafe(self._daemon.start(), self._loop).result(30)
+
     def do(self, action: Callable[[FakeDocker], T]) -> T:
         """Do something with the daemon, in its thread."""
 
@@ -338,7 +364,7 @@ class Containers:
 
     def close(self) -> None:
         """End the daemon."""
-        asyncio.run_coroutine_threadsafe(self._daemon.shut_down(), self._loop).result(30)
+        self.vanish()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._directory.cleanup()

@@ -389,6 +389,8 @@ async def test_an_envoy_that_tells_late_which_routes_it_has_keeps_their_clusters
     assert cluster("a").key in envoy.held
     envoy.ask(LISTENER)
     envoy.ask(ROUTES)
+    assert not ads.is_settled, "its filters are not known yet"
+    envoy.ask(FILTER)
     await settled(ads)
     assert cluster("a").key not in envoy.held
     assert not envoy.seen_unknown_clusters
@@ -472,6 +474,27 @@ async def test_clusters_stay_while_refused_routes_leave_older_ones_in_force() ->
         await settled(ads)
         assert cluster("a").key not in envoy.held
     assert not envoy.seen_unknown_clusters
+
+
+@pytest.mark.parametrize("refused", [routes("b"), chains("wrong")])
+async def test_what_envoy_has_may_be_wanted_again_after_a_refusal(refused: Resource) -> None:
+    """A successor offers what is refused, then exactly what Envoy has; nothing is to be sent,
+    and the refusal must hold nothing up any more."""
+    told: list[bool] = []
+    ads = Ads(lambda _: None, lambda: told.append(True))
+    state = {each.key: each for each in BASE}
+    ads.update({**state, refused.key: refused}.values())
+    envoy = Envoy(ads, held=state, refuses=lambda each: each == refused)
+    async with alive(envoy, ads):
+        await settled(ads)
+        assert not told
+        ads.update([state[refused.key]])
+        await settled(ads)
+        assert told
+        ads.update([cluster("c"), endpoints("c"), routes("c")], [k.key for k in BASE[:2]])
+        await settled(ads)
+    assert envoy.held[routes().key] == routes("c")
+    assert cluster("a").key not in envoy.held
 
 
 async def test_routes_wait_until_the_filter_they_need_is_accepted() -> None:

@@ -29,6 +29,7 @@ from portway.envoy.resource import (
     Rejection,
     Resource,
 )
+from portway.envoy.trial import brief
 
 log = structlog.get_logger()
 
@@ -82,12 +83,13 @@ class DataPlane:
 
     def rejected(self, rejection: Rejection) -> None:
         """Envoy refused resources."""
-        log.error("envoy refused configuration", names=rejection.names, reason=rejection.message)
+        reason = brief(rejection.message)
+        log.error("envoy refused configuration", names=rejection.names, reason=reason)
         for name in rejection.names:
             key = Key(rejection.type_url, name)
             match rejection.type_url:
                 case t if t in (CLUSTER, ENDPOINTS):
-                    self._refuse("service", {services.of_cluster(name): rejection.message})
+                    self._refuse("service", {services.of_cluster(name): reason})
                 case t if t == LISTENER:
                     self._listener_refused(name, rejection.message)
                 case t if t in (ROUTES, FILTER) and key in self._searches:

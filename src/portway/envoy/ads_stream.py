@@ -46,6 +46,8 @@ _ANSWERED_AT_ONCE: Final = _UNORDERED | {FILTER}
 """Types a warming cluster or listener waits for: a question is answered inside a round."""
 _NAMING: Final = frozenset({ROUTES, LISTENER})
 """Types whose content in force must be known before what it could name goes."""
+_NEEDED: Final = (ROUTES, FILTER)
+"""Types that listeners name: an Envoy has them all only once it has asked for them."""
 _INTRODUCED: Final = frozenset({CLUSTER, ENDPOINTS, LISTENER, ROUTES})
 """Types an Envoy that carries traffic names when it reconnects, as far as it has any."""
 _INTRODUCTION: Final = 0.25
@@ -131,11 +133,13 @@ class Stream:
 
     @property
     def settled(self) -> bool:
-        """Everything that Envoy asked for was sent and answered by it."""
+        """Everything that Envoy asked for was sent and answered by it, and it has asked for
+        whatever its listeners need."""
         return (
             LISTENER in self._subscriptions
             and self._open
             and not (self._pending or self._empty_answers or self._flights or self._in_round)
+            and all(t in self._subscriptions for t in _NEEDED if any(self._store.all(t)))
         )
 
     @property
@@ -159,6 +163,8 @@ class Stream:
         for resource in changed:
             self._leaving.pop(resource.key, None)
             self._deferred.discard(resource.key)
+            if resource.version == self._held.get(resource.key):
+                self._refused.pop(resource.key, None)  # what Envoy has is the wanted again
             if not self._follows(resource.key):
                 self._pending.pop(resource.key, None)
             elif resource.key.type_url in _UNORDERED:

@@ -8,9 +8,9 @@ carries traffic.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -28,8 +28,10 @@ from portway.envoy.bootstrap import LAYERED_RUNTIME
 from portway.envoy.messages import pack
 from portway.envoy.resource import FILTER, ROUTES, Resource
 
-_PATIENCE: Final = 60.0  # seconds; ten thousand routes take about one
+_PATIENCE: Final = 20.0  # seconds; ten thousand routes take about one
 _REASON: Final = re.compile(r"error initializing configuration '[^']*': (.*)", re.DOTALL)
+_BROKEN_RULE: Final = "Proto constraint validation failed"  # comes after a print of the message
+_LONGEST: Final = 500
 
 
 class TrialFailed(Exception):  # noqa: N818
@@ -57,30 +59,35 @@ class Trial:
             Path(name).unlink(missing_ok=True)
 
     async def _ask(self, path: str) -> str | None:
+        # Not asyncio's subprocesses: uvloop forks, which gRPC complains about.
+        return await asyncio.to_thread(self._run, path)
+
+    def _run(self, path: str) -> str | None:
         command = [str(self._envoy), "--mode", "validate", "-c", path, "-l", "error"]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            "--disable-hot-restart",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
         try:
-            async with asyncio.timeout(_PATIENCE):
-                _, said = await process.communicate()
-        except TimeoutError:
-            raise TrialFailed(f"no answer within {_PATIENCE:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            process = subprocess.run(
+                [*command, "--disable-hot-restart"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TrialFailed(str(error)) from error
         if process.returncode == 0:
             return None
-        words = said.decode(errors="replace").strip()
+        words = process.stderr.decode(errors="replace").strip()
         reason = _REASON.search(words)
         if reason is None:
             raise TrialFailed(f"exit code {process.returncode}: {words[-500:]}")
-        return reason[1].strip()
+        return brief(reason[1])
+
+
+def brief(reason: str) -> str:
+    """Envoy's words in one line, without the print of a whole message that may stand before."""
+    at = max(reason.rfind(_BROKEN_RULE), 0)
+    return " ".join(reason[at:].split())[:_LONGEST]
 
 
 def _bootstrap(resource: Resource) -> bytes:
