@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from portway.edge.dynamic import Middleware
-from portway.edge.providers.docker import DockerProvider, contribution, inventory
+from portway.edge.providers.docker import DockerProvider, contribution, inventory, readiness
 from portway.edge.providers.docker import provider as tuning
 from portway.edge.static import Docker
 from portway.edge.static.options import ClientTLS
@@ -413,6 +413,45 @@ async def test_what_happened_while_the_daemon_was_away_is_found_afterwards(stage
         for report in reported.reports[seen:]:
             for change in report.changes:
                 assert one.url in str(change.value), f"{stays.name} must not flicker"
+
+
+async def test_a_restart_while_the_daemon_was_away_withdraws_nothing_that_accepts(
+    stage: Stage,
+) -> None:
+    one, two = await stage.server(), await stage.server()
+    containers = [app(stage.docker, "one", one), app(stage.docker, "two", two)]
+    async with stage.watched() as reported:
+        await stage.docker.shut_down()
+        await reported.until(lambda: reported.problems)
+        for container in containers:
+            container.started_at = "2026-01-02T03:04:05.678Z"
+        seen = len(reported.reports)
+        await stage.docker.start()
+        await reported.until(lambda: not reported.problems)
+        app(stage.docker, "last", await stage.server())
+        await reported.until(lambda: len(reported.urls("app")) == 3)
+        for report in reported.reports[seen:]:
+            for change in report.changes:
+                assert one.url in str(change.value)
+                assert two.url in str(change.value)
+
+
+async def test_a_restart_while_the_daemon_was_away_withdraws_what_does_not_accept_yet(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await stage.server(), await stage.server()
+    app(stage.docker, "one", one)
+    restarted = app(stage.docker, "two", two)
+    async with stage.watched() as reported:
+        monkeypatch.setattr(readiness, "WATCH_INTERVAL", 3600.0)
+        await stage.docker.shut_down()
+        await reported.until(lambda: reported.problems)
+        restarted.started_at = "2026-01-02T03:04:05.678Z"
+        two.close()
+        await stage.docker.start()
+        await reported.until(lambda: reported.urls("app") == [one.url])
+        await two.open()
+        await reported.until(lambda: len(reported.urls("app")) == 2)
 
 
 async def test_an_absent_daemon_is_reported_and_awaited(

@@ -88,8 +88,11 @@ class Inventory:
         if known is None:
             known = self.containers[found.id] = Known(found, order)
         elif known.container.started_at != found.started_at:
+            # Nobody told of its restart. Perhaps it accepts again, perhaps not yet; endpoints
+            # that all containers lose at once, when the daemon returns, would be an outage.
             known.stopping = False
-            self._set_gates(known, frozenset())
+            for gate in known.gates:
+                self.gates.recheck(gate)
         before, known.container, known.order = known.container, found, order
         affected = self._index.put(found.id, contribution.shares)
         # These matter to every object it has a share of, whatever the share says.

@@ -61,6 +61,13 @@ class Gates:
         if not opened or self._watching:
             self._start(gate)
 
+    def recheck(self, gate: Gate) -> None:
+        """Probe an open gate once more; it closes if that fails, and until then stays open."""
+        if gate in self._open:
+            if task := self._tasks.pop(gate, None):
+                task.cancel()
+            self._start(gate, doubtful=True)
+
     def discard(self, gate: Gate) -> None:
         """Forget ``gate``; an open one does not report its closing."""
         self._open.discard(gate)
@@ -96,11 +103,16 @@ class Gates:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, gate: Gate) -> None:
-        self._tasks[gate] = asyncio.create_task(self._run(gate))
+    def _start(self, gate: Gate, *, doubtful: bool = False) -> None:
+        self._tasks[gate] = asyncio.create_task(self._run(gate, doubtful))
 
-    async def _run(self, gate: Gate) -> None:
+    async def _run(self, gate: Gate, doubtful: bool) -> None:
         loop = asyncio.get_running_loop()
+        if doubtful:
+            async with self._slots:
+                outcome = await connect(gate.address, CONNECT_TIMEOUT, self._linger)
+            if outcome is not None:
+                self._set(gate, False)
         while True:
             if gate not in self._open:
                 await self._until_open(gate, loop.time())
