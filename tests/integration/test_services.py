@@ -213,6 +213,24 @@ class TestFailures:
             finally:
                 back.stop()
 
+    def test_a_server_set_aside_is_asked_when_the_others_refuse(self, rig: Rig) -> None:
+        with closed_port() as one, closed_port() as two:
+            serve(rig, balancer(*(f"http://127.0.0.1:{port}" for port in (one, two))), retry=True)
+
+            def ejected() -> list[int]:
+                rig.get()
+                hosts = rig.hosts()
+                flags = {port: hosts[f"127.0.0.1:{port}"] for port in (one, two)}
+                return [port for port, flag in flags.items() if flag.get("failed_outlier_check")]
+
+            eventually(ejected, "one is ejected")
+            (aside,) = ejected()
+            back = Server("back", port=aside)
+            try:
+                assert [rig.get().status for _ in range(10)] == [200] * 10
+            finally:
+                back.stop()
+
     @pytest.mark.parametrize("count", [1, 2, 3])
     @pytest.mark.parametrize("stats_exclude", ["", "cluster."])
     def test_ejection_leaves_at_least_half_of_the_servers(

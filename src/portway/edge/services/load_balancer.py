@@ -36,6 +36,11 @@ from portway.envoy.resource import CLUSTER, ENDPOINTS, Resource
 _UNLIMITED = 4_294_967_295  # also the largest sum of weights
 _SOCKET_MATCH = "envoy.transport_socket_match"
 
+# When at most half of the endpoints are not set aside, all are tried again: one that was set
+# aside may be back, and the last that was not may be gone. (Endpoints that fail configured
+# health checks are never tried.)
+_TOO_FEW = 51  # percent; Envoy compares with "less than"
+
 
 class Compiled(NamedTuple):
     """What a service is to Envoy.
@@ -233,7 +238,9 @@ def _cluster(plan: _Plan, name: str, protocol: transport.Protocol) -> Cluster:
         if who is not None:
             cluster.transport_socket.CopyFrom(transport.tls_socket(plan.options, who, alpn))
     check = plan.balancer.health_check
-    if check is not None and plan.probe_socket:
+    if check is None:
+        cluster.common_lb_config.healthy_panic_threshold.value = _TOO_FEW
+    elif plan.probe_socket:
         _add_probe_socket(cluster, check.scheme == "https", plan.targets, plan.options)
     if plan.by_name:
         cluster.MergeFrom(_BY_NAME)

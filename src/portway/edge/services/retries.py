@@ -26,7 +26,9 @@ IDEMPOTENT_METHODS = "|".join(sorted(IDEMPOTENT, key=lambda method: (method != "
 """A regular expression for the methods that may be repeated, the most frequent first."""
 
 _RETRIES = 3
-_HOST_ATTEMPTS = 5  # how often to draw again when the draw is an endpoint already tried
+# How often to draw again when the draw is an endpoint already tried: many times, for one of
+# greater weight, or one that looks idle because it refuses, is drawn more often.
+_HOST_ATTEMPTS = 64
 
 
 def cluster_policy() -> RetryPolicy:
