@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -52,26 +52,23 @@ class Result(NamedTuple):
 class Service:
     """Containers that serve ``app.test`` together, on a Docker network of their own."""
 
-    def __init__(self, labels: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self.id = f"portway-churn-{uuid.uuid4().hex[:8]}"
         given = {
             "churn": self.id,
             "traefik.enable": "true",
             "traefik.http.routers.app.rule": "Host(`app.test`)",
             "traefik.http.services.app.loadbalancer.server.port": "80",
-            **labels,
         }
         self._flags = [part for pair in given.items() for part in ("--label", "=".join(pair))]
-        self.environment = dict(environment)
+        for variable in environment.items():
+            self._flags += ["--env", "=".join(variable)]
         self.containers: list[str] = []
 
-    async def add(self, name: str, **environment: str) -> None:
+    async def add(self, name: str) -> None:
         """Run one more container, under the full name that :attr:`containers` then holds."""
-        variables = {**self.environment, **environment}.items()
-        flags = [part for pair in variables for part in ("--env", "=".join(pair))]
         full = f"{self.id}-{name}"
-        where = ("--network", self.id, "--name", full)
-        await docker("run", "-d", *where, *self._flags, *flags, IMAGE)
+        await docker("run", "-d", "--network", self.id, "--name", full, *self._flags, IMAGE)
         self.containers.append(full)
 
     async def accepts(self, container: str) -> None:
@@ -154,21 +151,28 @@ class Proxy:
 
 
 class Scene(NamedTuple):
-    """What a disturbance or a churn works on until ``over`` is set."""
+    """What a disturbance or a churn works on, and how long: until ``over`` is set, and a churn
+    at least until it has stopped containers ``stops`` times."""
 
     service: Service
     proxy: Proxy
     passage: Passage
+    stops: int
     over: asyncio.Event
 
-    async def pause(self, seconds: float = PAUSE) -> bool:
-        """Let time pass; False when the load has ended."""
+    async def pause(self, seconds: float) -> bool:
+        """Let time pass; False when it is over."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.over.wait(), seconds)
         return not self.over.is_set()
 
+    async def goes_on(self, stops: int) -> bool:
+        """Let time pass; False when a churn with so many stops has come to its end."""
+        await asyncio.sleep(PAUSE)
+        return stops < self.stops or not self.over.is_set()
 
-Play = Callable[[Scene], Awaitable[int]]
+
+Play = Callable[[Scene], Coroutine[None, None, int]]
 """Goes on until the scene is over; returns how often it did what it does."""
 
 
@@ -184,7 +188,7 @@ async def calm(scene: Scene) -> int:
 async def killed_control(scene: Scene) -> int:
     """The control process is killed, again and again, soon after its restart."""
     killed = 0
-    while await scene.pause(3 * PAUSE):
+    while await scene.pause(5 * PAUSE):
         if control := scene.proxy.control():
             os.kill(control, signal.SIGKILL)
             killed += 1
@@ -232,28 +236,30 @@ async def stopped_against_its_will(scene: Scene) -> int:
 
 async def recreated(scene: Scene) -> int:
     """``docker rm -f`` of the oldest container, and a new one in its place."""
-    for number in itertools.count(len(scene.service.containers)):
-        if not await scene.pause():
-            return number - 3
+    stops = 0
+    while await scene.goes_on(stops):
         await docker("rm", "-f", scene.service.containers.pop(0))
-        await scene.service.add(str(number))
+        stops += 1
+        await scene.service.add(f"new-{stops}")
         await scene.service.accepts(scene.service.containers[-1])
-    raise AssertionError
+    return stops
 
 
 async def _in_turn(
     scene: Scene, away: Sequence[str], back: Sequence[str] = (), between: float = PAUSE / 2
 ) -> int:
     """One container after the other goes away and comes back before the next goes."""
-    for number, container in enumerate(itertools.cycle(scene.service.containers)):
-        if not await scene.pause():
-            return number
+    stops = 0
+    containers = itertools.cycle(scene.service.containers)
+    while await scene.goes_on(stops):
+        container = next(containers)
         await docker(*away, container)
+        stops += 1
         if back:
             await asyncio.sleep(between)
             await docker(*back, container)
         await scene.service.accepts(container)
-    raise AssertionError
+    return stops
 
 
 # The load
@@ -265,14 +271,15 @@ async def run(
     churn: Play = stopped_in_turn,
     *,
     seconds: int = 45,
+    stops: int = 9,
     method: str = "GET",
-    labels: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Result:
-    """Load a proxy for so many seconds during a churn and a disturbance.
+    """Load a proxy during a churn and a disturbance: for so many seconds at least, and at
+    least until containers were stopped so many times.
 
-    ``labels`` and ``environment`` are those of the three containers besides the usual. What
-    the proxy wrote goes to the standard output, for pytest to show when the test fails.
+    ``environment`` is that of the three containers. What the proxy wrote goes to the standard
+    output, for pytest to show when the test fails.
     """
     whoami_image(IMAGE)
     with tempfile.TemporaryDirectory() as where:
@@ -282,11 +289,12 @@ async def run(
         log = directory / "log"
         try:
             async with (
-                Service(labels or {}, environment or {}).up(3) as service,
+                Service(environment or {}).up(3) as service,
                 Proxy(name, passage.path, service.id, log).serving() as proxy,
             ):
-                scene = Scene(service, proxy, passage, asyncio.Event())
-                result = await _play(scene, disturbance, churn, seconds, method)
+                scene = Scene(service, proxy, passage, stops, asyncio.Event())
+                async with asyncio.timeout(4 * seconds + PATIENCE):
+                    result = await _play(scene, disturbance, churn, seconds, method)
         finally:
             passage.close()
             print(log.read_text(errors="replace")[-20_000:] if log.exists() else "")
@@ -295,13 +303,11 @@ async def run(
 
 
 async def _play(scene: Scene, disturbance: Play, churn: Play, seconds: int, method: str) -> Result:
-    async with asyncio.TaskGroup() as group:
-        stops = group.create_task(_awaited(churn(scene)))
-        disturbances = group.create_task(_awaited(disturbance(scene)))
-        try:
-            seen = await _wrk(scene.proxy.port, seconds, method)
-        finally:
-            scene.over.set()
+    async with _wrk(scene.proxy.port, method) as seen, asyncio.TaskGroup() as group:
+        disturbances = group.create_task(disturbance(scene))
+        stops = group.create_task(churn(scene))
+        await asyncio.sleep(seconds)
+        scene.over.set()
     return Result(
         requests=seen["requests"],
         non_2xx=seen["status"],
@@ -311,10 +317,6 @@ async def _play(scene: Scene, disturbance: Play, churn: Play, seconds: int, meth
         disturbances=disturbances.result(),
         slowest=seen["slowest"] / 1e6,
     )
-
-
-async def _awaited(play: Awaitable[int]) -> int:
-    return await play
 
 
 _SCRIPT = """
@@ -330,24 +332,27 @@ end
 """
 
 
-async def _wrk(port: int, seconds: int, method: str) -> dict[str, int]:
-    """Load with kept-alive connections; what came of it, times in microseconds."""
+@contextlib.asynccontextmanager
+async def _wrk(port: int, method: str) -> AsyncIterator[dict[str, int]]:
+    """Load with kept-alive connections; the dictionary tells afterwards what came of it, times
+    in microseconds."""
+    seen: dict[str, int] = {}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % method)
         script.flush()
-        options = ("-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name)
+        options = ("-t2", f"-c{CONNECTIONS}", "-d1h", "-s", script.name)
         process = await asyncio.create_subprocess_exec(
             "wrk", *options, f"http://127.0.0.1:{port}/", stdout=asyncio.subprocess.PIPE
         )
         try:
+            yield seen
+            process.send_signal(signal.SIGINT)  # ends the load
             output, _ = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
-    assert process.returncode == 0
-    found: dict[str, int] = json.loads(output.decode().strip().splitlines()[-1])
-    return found
+            seen.update(json.loads(output.decode().strip().splitlines()[-1]))
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 # The machine
