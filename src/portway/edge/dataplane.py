@@ -84,7 +84,8 @@ class DataPlane:
     def rejected(self, rejection: Rejection) -> None:
         """Envoy refused resources."""
         reason = brief(rejection.message)
-        log.error("envoy refused configuration", names=rejection.names, reason=reason)
+        if rejection.type_url != LISTENER:
+            log.error("envoy refused configuration", names=rejection.names, reason=reason)
         for name in rejection.names:
             key = Key(rejection.type_url, name)
             match rejection.type_url:

@@ -426,11 +426,12 @@ def envoy_argv(binary: Path, config: Path, launch: Launch) -> list[str]:
 
 def _quieter(log_level: str) -> tuple[str, ...]:
     """Silence what only alarms: `config` warns of each attempt, ten a second, to reach a control
-    process that is being restarted (what Envoy refuses, the control process reports); `misc`
-    warns about API fields that Envoy calls work in progress, `main` of being told to stop."""
+    process that is being restarted; it and `upstream` tell what Envoy refuses, which the control
+    process reports; `misc` warns about API fields that Envoy calls work in progress, `main` of
+    being told to stop."""
     if log_level not in {"info", "warning"}:
         return ()
-    return ("--component-log-level", "config:error,misc:error,main:error")
+    return ("--component-log-level", "config:critical,upstream:error,misc:error,main:error")
 
 
 def dying_with_parent(argv: Sequence[str], setpriv: str | None) -> list[str]:

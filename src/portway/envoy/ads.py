@@ -90,6 +90,7 @@ class Ads:
         except RuntimeError as error:
             raise OSError(f"cannot serve ADS on {path}: {error}") from error
         await server.start()
+        path.chmod(0o600)
         self._server = server
 
     async def stop(self) -> None:
