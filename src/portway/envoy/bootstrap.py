@@ -33,6 +33,12 @@ LAYERED_RUNTIME: Final[dict[str, Any]] = {
 }
 
 
+_STATISTICS = [
+    {"safe_regex": {"regex": r"http\..+\.downstream_(rq|cx)_active"}},  # the graceful stop's
+    *({"prefix": prefix} for prefix in ("cluster_manager.", "listener_manager.", "server.")),
+]
+
+
 class Sockets(NamedTuple):
     """Where the processes meet, all inside the runtime directory."""
 
@@ -97,11 +103,9 @@ def bootstrap(
                 _pipe_cluster(API_CLUSTER, where.api, _http1()),
             ]
         },
-        # A cluster's default statistics weigh 30 kB; per-service figures come from the access
-        # logger, so clusters need none.
-        "stats_config": {
-            "stats_matcher": {"exclusion_list": {"patterns": [{"prefix": "cluster."}]}}
-        },
+        # A cluster's default statistics weigh 30 kB, and counting every request in a dozen of
+        # them costs time; figures of traffic are the access logger's business.
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _STATISTICS}}},
         "layered_runtime": LAYERED_RUNTIME,
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "overload_manager": {
