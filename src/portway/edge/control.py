@@ -45,6 +45,7 @@ from portway.edge.supervise import (
     report_ready,
     report_valid,
 )
+from portway.edge.workers import workers
 from portway.envoy.admin import Admin
 from portway.envoy.ads import Ads
 from portway.envoy.bootstrap import sockets
@@ -69,24 +70,32 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"portway: log.filePath: {error}", file=sys.stderr)
         return EX_CONFIG
+    try:
+        threads = workers(os.environ)
+    except ValueError as error:
+        print(f"portway: {error}", file=sys.stderr)
+        return EX_CONFIG
     for notice in loaded.notices:
         log.warning(notice)
     log.info("configuration loaded", source=loaded.source)
-    code: int = uvloop.run(_run(loaded.static, target))
+    code: int = uvloop.run(_run(loaded.static, target, threads))
     return code
 
 
-async def _run(static: Static, target: logs.Target) -> int:
-    return await Control(static, Path(os.environ[RUNTIME_DIR_VARIABLE]), target).run()
+async def _run(static: Static, target: logs.Target, threads: int) -> int:
+    return await Control(static, Path(os.environ[RUNTIME_DIR_VARIABLE]), target, threads).run()
 
 
 class Control:
     """Everything the control process runs, wired together."""
 
-    def __init__(self, static: Static, runtime_dir: Path, target: logs.Target) -> None:
+    def __init__(
+        self, static: Static, runtime_dir: Path, target: logs.Target, threads: int
+    ) -> None:
         self._static = static
         self._sockets = sockets(runtime_dir)
         self._target = target
+        self._threads = threads
         self._changes = Changes()
         self._aggregator = Aggregator(models(static), static.providers.precedence)
         self._compiler = Compiler(
@@ -213,6 +222,7 @@ class Control:
         return Launch(
             drain_seconds=max(1, round(grace)),
             stop_seconds=accept + grace,
+            concurrency=self._threads,
             log_format=self._static.log.format,
         )
 
