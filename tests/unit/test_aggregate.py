@@ -320,7 +320,7 @@ def test_a_check_that_fails_disables_only_its_object(monkeypatch: pytest.MonkeyP
         (router(priority=MAX_USER_PRIORITY + 1), "exceeds the max user-defined priority"),
         (router(rule_syntax="v2"), "ruleSyntax 'v2' is not supported"),
         (router(entry_points=["wbe"]), 'entryPoint "wbe" doesn\'t exist'),
-        (router(service=""), 'the service "@file" does not exist'),
+        (router(service=""), "the service is missing on the router"),
     ],
 )
 def test_wrong_routers(wrong: Router, text: str) -> None:

@@ -31,6 +31,7 @@ def test_what_is_wrong_with_redirect_scheme(options: dict[str, Any], problem: st
     [
         ({"regex": "("}, "regex '(' is not a valid regular expression: missing ): ("),
         ({"regex": "(a)" * 10, "replacement": "$10"}, "replacement '$10' uses group 10"),
+        ({"regex": "a", "replacement": "/b\n"}, "replacement '/b\\n' has a line break"),
     ],
 )
 def test_what_is_wrong_with_redirect_regex(options: dict[str, Any], problem: str) -> None:

@@ -58,6 +58,10 @@ def test_spellings_of_a_host_are_one_virtual_host(same: str) -> None:
     assert set(found["a.test"]) == {"q", "r"}
 
 
+def test_a_host_that_is_none_is_nowhere() -> None:
+    assert hosts(table(r="Host(`.`)", q="!Host(`.`)")) == {"*": ["q"]}
+
+
 def test_rules_without_a_host_stand_in_every_virtual_host_by_priority() -> None:
     built = table(
         low=("PathPrefix(`/`)", 1),

@@ -248,7 +248,8 @@ class Aggregator:
         assert isinstance(definition.value, Middleware)
         middleware = definition.value
         kind, problems = _contained(lambda: registry.check(middleware), lambda text: ("", [text]))
-        errors = [*definition.errors, *self._refusal(Ref("middleware", name)), *problems]
+        # What is wrong with what is left of a definition is a mere consequence.
+        errors = [*definition.errors, *self._refusal(Ref("middleware", name))] or problems
         members = self._references[Ref("middleware", name)]
         missing = [member.name for member in members if member not in self._definitions]
         errors += [f'middleware "{member}" does not exist' for member in missing]
@@ -272,7 +273,7 @@ class Aggregator:
         errors = [*definition.errors, *self._refusal(Ref("service", name))]
         warnings: list[str] = []
         if provider_of(name) != "internal":
-            errors += _contained(lambda: services.problems(service), lambda text: [text])
+            errors = errors or _contained(lambda: services.problems(service), lambda text: [text])
             warnings += services.warnings(service)
         for ref in self._references[Ref("service", name)]:
             transport = self.runtime.transports.get(ref.name)
@@ -405,7 +406,8 @@ class Aggregator:
         middlewares = [qualify(m, provider) for m in (*inherited, *router.middlewares)]
         service = qualify(router.service, provider)
         priority = router.priority or len(router.rule.encode(errors="replace"))
-        errors += _contained(lambda: _rule_problems(router.rule), lambda text: [text])
+        if router.rule or not errors:  # else there is none because it could not be made
+            errors += _contained(lambda: _rule_problems(router.rule), lambda text: [text])
         if priority > MAX_USER_PRIORITY and provider != "internal":
             errors.append(
                 f"the router priority {priority} exceeds the max user-defined priority"
@@ -415,7 +417,9 @@ class Aggregator:
         _, problems = self.flatten(middlewares)
         errors += problems
         target = self.runtime.services.get(service)
-        if target is None:
+        if not router.service:
+            errors.append("the service is missing on the router")
+        elif target is None:
             errors.append(f'the service "{service}" does not exist')
         elif target.status == "disabled":
             errors += target.errors

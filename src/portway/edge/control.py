@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         target = logs.configure(loaded.static.log)
     except OSError as error:
-        print(f"portway: log.filePath: {error}", file=sys.stderr)
+        print(f"portway: log.filePath: {error.filename}: {error.strerror}", file=sys.stderr)
         return EX_CONFIG
     try:
         threads = workers(os.environ)

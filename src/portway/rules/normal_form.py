@@ -188,7 +188,7 @@ def _constant(name: str, args: tuple[str, ...]) -> bool | None:
     match name:
         case "Host":
             always = args[0] == ANY
-            never = "*" in args[0].removeprefix("*.")
+            never = "*" in args[0].removeprefix("*.") or not args[0].removesuffix(".")
         case "HostRegexp":
             always = host_pattern_holds(args[0], "") or args[0] in _ANY_HOST
         case "Path":

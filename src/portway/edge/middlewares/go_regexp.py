@@ -24,8 +24,13 @@ def problem(key: str, pattern: str) -> str | None:
     return None
 
 
+_LINE_END = re.compile(r"[\r\n\0]")
+
+
 def replacement_problem(key: str, pattern: str, template: str) -> str | None:
     """What is wrong with a replacement for a valid pattern; None when it can be carried out."""
+    if _LINE_END.search(template):
+        return f"{key} {template!r} has a line break or NUL, which no URL has: write it in one line"
     high = [g for g in _groups(_compile(pattern), template) if g > _MAX_GROUP]
     if high:
         return (

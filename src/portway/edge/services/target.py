@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
@@ -42,6 +43,9 @@ def parse(url: str) -> Target:
         raise ValueError(f"server url {url!r}: {said}; {_HINT}")
     if not parts.hostname:
         raise ValueError(f"server url {url!r}: the host is missing; {_HINT}")
+    if not is_address(parts.hostname) and not _HOST.fullmatch(parts.hostname):
+        said = f"{parts.hostname!r} is not a host name or address"
+        raise ValueError(f"server url {url!r}: {said}; {_HINT}")
     if port == 0:
         raise ValueError(f"server url {url!r}: port 0 cannot be connected to; {_HINT}")
     return Target(
@@ -54,6 +58,8 @@ def parse(url: str) -> Target:
     )
 
 
+# The characters of a registered name that need no encoding (RFC 3986 section 3.2.2).
+_HOST = re.compile(r"[a-zA-Z0-9\-._~!$&'()*+,;=]+")
 _HINT = "write it as http://10.0.0.3:8080"
 
 
