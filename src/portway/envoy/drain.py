@@ -13,19 +13,24 @@ _log = structlog.get_logger(__name__)
 _QUIET = 0.5
 """Seconds without a request after which kept-alive connections are taken to be idle."""
 _POLL = 0.05
+CLOSING = 0.25
+"""Seconds after which all workers have stopped listening; Envoy answers before they do."""
 
 
 async def drain(admin: Admin, accept_grace: float, grace: float) -> bool:
-    """Stop gracefully: serve as ever for ``accept_grace`` seconds, then ask clients to leave,
-    stop listening and wait until no request is in flight, at most ``grace`` seconds.
+    """Stop gracefully: serve as ever for ``accept_grace`` seconds, then stop listening, ask
+    clients to leave and wait until no request is in flight, at most ``grace`` seconds.
 
     Returns whether all requests were finished; an Envoy that does not answer has none.
     """
     if accept_grace > 0:
         await asyncio.sleep(accept_grace)
     try:
-        await admin.drain_listeners(graceful=True, skip_exit=True)
+        # In this order, and not before every worker has closed its socket: clients that are
+        # asked to leave come back at once, and who waits to be accepted then is cut off.
         await admin.drain_listeners()
+        await asyncio.sleep(CLOSING)
+        await admin.drain_listeners(graceful=True, skip_exit=True)
         return await _emptied(admin, grace)
     except AdminError as error:
         _log.warning("Envoy cannot be drained", reason=str(error))
