@@ -35,6 +35,7 @@ LAYERED_RUNTIME: Final[dict[str, Any]] = {
 
 _STATISTICS = [
     {"safe_regex": {"regex": r"http\..+\.downstream_(rq|cx)_active"}},  # the graceful stop's
+    {"safe_regex": {"regex": r"http\..+\.rds\..+"}},  # what the control process sent
     *({"prefix": prefix} for prefix in ("cluster_manager.", "listener_manager.", "server.")),
 ]
 
