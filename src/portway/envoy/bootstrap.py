@@ -33,10 +33,11 @@ LAYERED_RUNTIME: Final[dict[str, Any]] = {
 }
 
 
+_PARTS = ("cluster_manager.", "control_plane.", "listener_manager.", "server.")
 _STATISTICS = [
     {"safe_regex": {"regex": r"http\..+\.downstream_(rq|cx)_active"}},  # the graceful stop's
     {"safe_regex": {"regex": r"http\..+\.rds\..+"}},  # what the control process sent
-    *({"prefix": prefix} for prefix in ("cluster_manager.", "listener_manager.", "server.")),
+    *({"prefix": prefix} for prefix in _PARTS),
 ]
 
 
