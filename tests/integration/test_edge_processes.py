@@ -212,6 +212,24 @@ def test_nothing_listens_before_every_provider_has_reported(tmp_path: Path) -> N
             edge.close()
 
 
+def test_a_stop_does_not_wait_for_providers(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        path = tmp_path / "docker.sock"
+        silent.bind(str(path))
+        silent.listen()
+        edge = Edge(tmp_path, f"--providers.docker.endpoint=unix://{path}")
+        try:
+            edge.start()
+            connection, _ = silent.accept()
+            eventually(lambda: edge.envoy() is not None, "Envoy runs")
+            edge.signal(signal.SIGTERM)
+            assert edge.exit_code() == 0
+            connection.close()
+        finally:
+            edge.close()
+    assert "starting without it" not in edge.log()
+
+
 def test_sighup_reads_files_again(tmp_path: Path, server: Server) -> None:
     with serving(tmp_path, "--providers.file.watch=false") as edge:
         edge.write("a.yml", config(server))

@@ -115,6 +115,7 @@ class Control:
         self._compiler.inherit(chain_memory.load(runtime_dir))
         self._checker = Checker()
         self._user_lists: dict[str, str] = {}  # basicAuth middleware -> id of its user list
+        self._old_user_lists: set[str] = set()  # routes in force may still ask for these
         self._providers = providers(static)
         self._waiting = {provider.name for provider in self._providers}
         self._reported = asyncio.Event()
@@ -190,10 +191,15 @@ class Control:
 
     async def _open(self) -> None:
         """Push the first state once every provider has reported, or had the time to."""
+        stopped = asyncio.create_task(self._stop.wait())
         if self._waiting:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_REPORTS):
-                    await self._reported.wait()
+            reported = asyncio.create_task(self._reported.wait())
+            await asyncio.wait(
+                [reported, stopped], timeout=FIRST_REPORTS, return_when=asyncio.FIRST_COMPLETED
+            )
+            reported.cancel()
+            if stopped.done():
+                return
             for name in sorted(self._waiting):
                 log.error("provider has not reported; starting without it", provider=name)
         listeners = []
@@ -204,7 +210,6 @@ class Control:
                 self._listener_refused(name, error.strerror or str(error))
         self._plane.open(listeners)
         settled = asyncio.create_task(self._ads.settled())
-        stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([settled, stopped], return_when=asyncio.FIRST_COMPLETED)
         if settled.done():
             report_ready()
@@ -239,8 +244,8 @@ class Control:
                 with suppress(UsersError):  # shown as an error of the middleware
                     self._checker.register(users.id, users.users, users.users_file)
                 self._user_lists[name] = users.id
-            if old is not None and old != self._user_lists.get(name):
-                self._checker.forget(old)
+            if old is not None:
+                self._old_user_lists.add(old)
 
     async def _drain(self) -> None:
         """The graceful stop: /ping says so, new requests are taken for a while, then none."""
@@ -257,6 +262,9 @@ class Control:
         self._ads.update(resources, removed)
 
     def _settled(self) -> None:
+        for old in self._old_user_lists.difference(self._user_lists.values()):
+            self._checker.forget(old)
+        self._old_user_lists.clear()
         self._plane.settled()
 
     def _rejected(self, rejection: Rejection) -> None:

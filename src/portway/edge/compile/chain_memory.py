@@ -32,10 +32,10 @@ def save(directory: Path, chains: Mapping[str, Mapping[str, Chain]]) -> None:
 
 
 def load(directory: Path) -> dict[str, dict[str, Chain]]:
-    """What a predecessor saved; nothing if there was none."""
+    """What a predecessor saved; nothing if there was none, or one of another version."""
     try:
         stored = msgspec.msgpack.decode((directory / _NAME).read_bytes(), type=_Stored)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return {}
     return {
         slot: {
