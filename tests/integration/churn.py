@@ -71,10 +71,14 @@ class Service:
         await docker("run", "-d", "--network", self.id, "--name", full, *self._flags, IMAGE)
         self.containers.append(full)
 
+    async def address(self, container: str) -> str:
+        """The IP address of a container that runs."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return await docker("inspect", "-f", form, container)
+
     async def accepts(self, container: str) -> None:
         """Wait until a container takes connections."""
-        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        address = await docker("inspect", "-f", form, container)
+        address = await self.address(container)
         await until(lambda: reachable(address, 80), f"{container} accepts no connections")
 
     @contextlib.asynccontextmanager

@@ -39,7 +39,6 @@ _HANDLED = _STOP_SIGNALS | _FORWARDED | {signal.SIGCHLD}
 _STEADY_AFTER = 5.0  # seconds a child must live to be no part of a crash loop
 _RESTARTS_AT_ONCE = 3
 _LONGEST_PAUSE = 5.0
-_CLOSING = 0.25  # seconds after which Envoy's workers have stopped listening (see envoy.drain)
 _LAST_WORDS = 5.0  # seconds a child gets between SIGTERM and SIGKILL
 _MARGIN = 5.0  # seconds the control process gets beyond its own grace periods
 _LOG_FORMATS = {
@@ -497,10 +496,8 @@ def _report(message: Mapping[str, Any]) -> None:
 
 def _drain(admin: Path) -> bool:
     """Stop listening and ask Envoy's clients to leave; False when Envoy does not answer."""
-    if _admin(admin, "POST", "/drain_listeners") is None:
-        return False
-    time.sleep(_CLOSING)
-    return _admin(admin, "POST", "/drain_listeners?graceful&skip_exit") is not None
+    targets = ("/drain_listeners", "/drain_listeners?graceful&skip_exit")
+    return all(_admin(admin, "POST", target) is not None for target in targets)
 
 
 def _active_requests(admin: Path) -> int:

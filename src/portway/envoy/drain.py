@@ -13,8 +13,6 @@ _log = structlog.get_logger(__name__)
 _QUIET = 0.5
 """Seconds without a request after which kept-alive connections are taken to be idle."""
 _POLL = 0.05
-CLOSING = 0.25
-"""Seconds after which all workers have stopped listening; Envoy answers before they do."""
 
 
 async def drain(admin: Admin, accept_grace: float, grace: float) -> bool:
@@ -26,10 +24,9 @@ async def drain(admin: Admin, accept_grace: float, grace: float) -> bool:
     if accept_grace > 0:
         await asyncio.sleep(accept_grace)
     try:
-        # In this order, and not before every worker has closed its socket: clients that are
-        # asked to leave come back at once, and who waits to be accepted then is cut off.
+        # In this order: clients that are asked to leave come back at once, and who waits to be
+        # accepted when the port closes is reset.
         await admin.drain_listeners()
-        await asyncio.sleep(CLOSING)
         await admin.drain_listeners(graceful=True, skip_exit=True)
         return await _emptied(admin, grace)
     except AdminError as error:
