@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.docker import needs_docker
 from tests.docker.images import ROOT, portway_image, stand_in, traefik_image
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, needs_docker("docker-compose", "debootstrap")]
 
 PATIENCE = 60.0
 FILES = ROOT / "examples" / "compose"

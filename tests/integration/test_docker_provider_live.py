@@ -12,11 +12,12 @@ import pytest
 
 from portway.edge.providers.docker import DockerProvider
 from portway.edge.static import Docker
+from tests.docker import needs_docker
 from tests.docker.images import whoami_image
 from tests.integration.passage import Passage
 from tests.integration.provider_harness import Reported, running
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, needs_docker()]
 
 UNIQUE = f"portway-provider-{uuid.uuid4().hex[:8]}"
 

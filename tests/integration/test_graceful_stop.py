@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.docker import needs_docker
 from tests.docker.images import portway_image, whoami_image
 from tests.integration.churn import IMAGE, Service, docker, until
 from tests.integration.edge import Edge
@@ -205,6 +206,7 @@ async def test_the_grace_timeout_cuts_off_what_takes_too_long(
 
 
 @pytest.mark.docker
+@needs_docker("debootstrap")
 async def test_docker_stop_of_our_container_finishes_what_is_in_flight() -> None:
     whoami_image(IMAGE)
     async with Service({}).up(1) as service:

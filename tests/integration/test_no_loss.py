@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.docker import needs_docker
 from tests.integration import churn
 from tests.integration.churn import CONNECTIONS, Play, run
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, needs_docker("wrk")]
 
 
 @pytest.mark.parametrize("disturbance", [churn.calm, churn.killed_control, churn.daemon_away])
