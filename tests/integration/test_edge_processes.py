@@ -19,7 +19,18 @@ from typing import Any
 
 import pytest
 
-from .edge import Edge, Load, backend, balanced, basic, http_config, is_running, kill, serving
+from .edge import (
+    Edge,
+    Load,
+    Reply,
+    backend,
+    balanced,
+    basic,
+    http_config,
+    is_running,
+    kill,
+    serving,
+)
 from .services_harness import Server, eventually
 
 HASH = "{SHA}" + base64.b64encode(hashlib.sha1(b"secret-word").digest()).decode()
@@ -96,6 +107,32 @@ def test_passwords_are_not_bypassed_while_the_control_process_is_dead(edge: Edge
         "the right password is let in again",
     )
     assert 200 not in statuses
+
+
+def test_logins_wait_for_the_successor_of_a_killed_control_process(edge: Edge) -> None:
+    """Passwords that Envoy does not remember are checked by the control process."""
+
+    def login(number: int) -> Reply:
+        right = number % 2 == 0
+        # Envoy remembers good credentials; a header that differs is checked anew.
+        password = "secret-word" if right else f"wrong-{number}"
+        answer = edge.ask(host="auth.test", headers=basic("joe", password))
+        return answer._replace(status=answer.status - (200 if right else 401))
+
+    with Load(login) as load:
+        for _ in range(3):
+            control = edge.processes().control
+            load.more()
+            kill(control)
+            eventually(lambda: edge.control() not in (None, control), "there is a successor")  # noqa: B023
+            load.more()
+    assert set(load.statuses) == {0}
+
+
+def test_the_api_waits_for_the_successor_of_a_killed_control_process(edge: Edge) -> None:
+    kill(edge.processes().control)
+    names = {router["name"] for router in edge.api("/api/http/routers")}
+    assert names == {"r@file", "auth@file", "api@internal", "ping@internal"}
 
 
 def test_a_killed_envoy_is_started_again_with_everything(edge: Edge) -> None:

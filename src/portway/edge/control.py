@@ -42,6 +42,7 @@ from portway.edge.supervise import (
     EX_CONFIG,
     RUNTIME_DIR_VARIABLE,
     Launch,
+    listening,
     report_ready,
     report_valid,
 )
@@ -134,14 +135,16 @@ class Control:
             health=self._admin.health,
         )
         await self._ads.start(self._sockets.ads)
-        servers = [
-            await http.serve(app, self._sockets.api),
-            await http.serve(http.password_app(self._checker), self._sockets.control),
-        ]
         self._apply([internal.report(self._static)])
         tasks = [asyncio.create_task(self._follow_changes())]
         tasks += (asyncio.create_task(self._provide(provider)) for provider in self._providers)
+        servers: list[http.Served] = []
         try:
+            await self._wait_for_reports()
+            # Not before: who asks during a restart waits, and gets no answer that is not true.
+            servers.append(http.serve(app, listening(self._sockets.api)))
+            passwords = http.password_app(self._checker)
+            servers.append(http.serve(passwords, listening(self._sockets.control)))
             await self._open()
             await self._stop.wait()
             if self._exit_code == 0:
@@ -189,19 +192,23 @@ class Control:
             if not self._waiting:
                 self._reported.set()
 
-    async def _open(self) -> None:
-        """Push the first state once every provider has reported, or had the time to."""
-        stopped = asyncio.create_task(self._stop.wait())
-        if self._waiting:
-            reported = asyncio.create_task(self._reported.wait())
-            await asyncio.wait(
-                [reported, stopped], timeout=FIRST_REPORTS, return_when=asyncio.FIRST_COMPLETED
-            )
-            reported.cancel()
-            if stopped.done():
-                return
+    async def _wait_for_reports(self) -> None:
+        """Wait until every provider has reported, or had the time to, or the end has come."""
+        if not self._waiting:
+            return
+        events = (self._reported, self._stop)
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, timeout=FIRST_REPORTS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if not self._stop.is_set():
             for name in sorted(self._waiting):
                 log.error("provider has not reported; starting without it", provider=name)
+
+    async def _open(self) -> None:
+        """Push the first state, listeners included."""
+        if self._stop.is_set():
+            return
         listeners = []
         for name, point in self._static.entry_points.items():
             try:
@@ -210,6 +217,7 @@ class Control:
                 self._listener_refused(name, error.strerror or str(error))
         self._plane.open(listeners)
         settled = asyncio.create_task(self._ads.settled())
+        stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([settled, stopped], return_when=asyncio.FIRST_COMPLETED)
         if settled.done():
             report_ready()

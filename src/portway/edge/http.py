@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,29 +31,18 @@ class _Server(uvicorn.Server):
 class Served:
     """A running server."""
 
-    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None], path: Path) -> None:
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
         self._server = server
         self._task = task
-        self._path = path
 
     async def stop(self) -> None:
         """Finish the requests in flight and close the socket."""
         self._server.should_exit = True
         await self._task
-        with suppress(FileNotFoundError):
-            self._path.unlink()
 
 
-async def serve(app: ASGIApp, path: Path) -> Served:
-    """Serve on a Unix socket that only the owner may use, replacing a dead process' one.
-
-    Raises OSError when the socket cannot be made.
-    """
-    with suppress(FileNotFoundError):
-        path.unlink()
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(str(path))
-    path.chmod(0o600)
+def serve(app: ASGIApp, listening: socket.socket) -> Served:
+    """Serve on a listening socket."""
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -67,7 +55,7 @@ async def serve(app: ASGIApp, path: Path) -> Served:
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)
-    return Served(server, asyncio.create_task(server.serve(sockets=[listening])), path)
+    return Served(server, asyncio.create_task(server.serve(sockets=[listening])))
 
 
 def password_app(checker: Checker) -> Starlette:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import select
@@ -28,10 +29,13 @@ from portway.envoy.bootstrap import bootstrap, sockets, write
 
 RUNTIME_DIR_VARIABLE: Final = "PORTWAY_RUNTIME_DIR"
 STATUS_VARIABLE: Final = "PORTWAY_STATUS_FD"
+SOCKETS_VARIABLE: Final = "PORTWAY_SOCKETS"
 EX_CONFIG: Final = 78
 """Exit code of a control process whose configuration cannot work (sysexits.h)."""
 
 _STATUS_FD = 3
+_CONTROL_FD, _API_FD = 4, 5
+_ABOVE = 64  # our own descriptors of what children get under the numbers above
 _FATAL = frozenset({2, EX_CONFIG})
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _FORWARDED = frozenset({signal.SIGHUP, signal.SIGUSR1})
@@ -120,6 +124,24 @@ def restart_pause(short_runs: int) -> float:
     return 0.0 if excess <= 0 else min(0.1 * 2.0 ** min(excess - 1, 10), _LONGEST_PAUSE)
 
 
+def listening(path: Path) -> socket.socket:
+    """The socket on which the control process serves ``path``, only for its owner.
+
+    The parent holds these open, so that who calls while the control process is being restarted
+    waits for the next one. Without a parent it is made here. Raises OSError when it cannot be.
+    """
+    inherited = json.loads(os.environ.get(SOCKETS_VARIABLE, "{}"))
+    if str(path) in inherited:
+        return socket.socket(fileno=inherited[str(path)])
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    path.chmod(0o600)
+    made.listen(socket.SOMAXCONN)
+    return made
+
+
 class _Child:
     """One supervised process: running, or due to be started at ``start_at``."""
 
@@ -168,6 +190,10 @@ class _Supervisor:
         self._wakeup = wakeup
         self._control = _Child("the control process")
         self._envoy = _Child("Envoy")
+        self._served = {
+            _CONTROL_FD: _held(self._sockets.control),
+            _API_FD: _held(self._sockets.api),
+        }
         self._status: int | None = None
         self._status_text = b""
         self._launch: Launch | None = None
@@ -311,9 +337,12 @@ class _Supervisor:
             **os.environ,
             RUNTIME_DIR_VARIABLE: str(self._directory),
             STATUS_VARIABLE: str(_STATUS_FD),
+            SOCKETS_VARIABLE: json.dumps(
+                {str(self._sockets.control): _CONTROL_FD, str(self._sockets.api): _API_FD}
+            ),
         }
         try:
-            pid = _spawn(self._control_argv, environment, {_STATUS_FD: writing})
+            pid = _spawn(self._control_argv, environment, {_STATUS_FD: writing, **self._served})
         finally:
             os.close(writing)
         self._status, self._status_text = reading, b""
@@ -458,6 +487,12 @@ def _spawn(argv: Sequence[str], environment: Mapping[str, str], files: Mapping[i
         setsigmask=(),
         setsigdef=(*_HANDLED, signal.SIGPIPE),
     )
+
+
+def _held(path: Path) -> int:
+    """A descriptor of the listening socket that no child's descriptor can be confused with."""
+    with listening(path) as made:
+        return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _ABOVE)
 
 
 def _packaged_envoy() -> Path:

@@ -41,6 +41,15 @@ _STATISTICS = [
 ]
 
 
+# What the control process is asked only reads: a connection that it dies with is tried anew,
+# and waits for its successor.
+_RETRIES: Final = {
+    "retry_on": "connect-failure,refused-stream,reset",
+    "num_retries": 3,
+    "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+}
+
+
 class Sockets(NamedTuple):
     """Where the processes meet, all inside the runtime directory."""
 
@@ -156,7 +165,11 @@ def _pipe_cluster(name: str, path: Path, http: dict[str, Any]) -> dict[str, Any]
             ]
         },
         "typed_extension_protocol_options": {
-            _HTTP_OPTIONS: {"@type": _TYPE + _HTTP_OPTIONS, "explicit_http_config": http}
+            _HTTP_OPTIONS: {
+                "@type": _TYPE + _HTTP_OPTIONS,
+                "explicit_http_config": http,
+                "retry_policy": _RETRIES,
+            }
         },
     }
 
