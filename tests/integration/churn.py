@@ -274,7 +274,7 @@ async def run(
     disturbance: Play = calm,
     churn: Play = stopped_in_turn,
     *,
-    seconds: int = 45,
+    seconds: int = 42,
     stops: int = 9,
     method: str = "GET",
     environment: Mapping[str, str] | None = None,
