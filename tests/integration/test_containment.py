@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .edge import Edge, Load, backend, balanced, http_config, kill, serving
+from .edge import Edge, Load, Reply, backend, balanced, http_config, kill, serving
 from .services_harness import Server, eventually
 
 CONTROL_WITH_MISTAKES = "tests.integration.refusing_control"
@@ -273,3 +273,69 @@ def test_a_provider_without_its_source_is_a_problem(tmp_path: Path, server: Serv
         edge.docker.come_back()
         eventually(lambda: edge.problems() == [], "the problem is gone")
         assert edge.status("web.test") == 200
+
+
+# References that come and go
+
+
+def test_a_router_moves_between_services_without_a_loss(edge: Edge, server: Server) -> None:
+    with backend("two") as other:
+        services = {"one": balanced(server), "two": balanced(other)}
+        edge.write("more.yml", http_config(routers=routers("r", service="one"), services=services))
+        live(edge, "r")
+        with Load(lambda _: edge.ask(host="r.test")) as load:
+            for name, body in (("two", "two"), ("one", "one")) * 2:
+                # The service that is left goes in the same change.
+                kept = {name: services[name]}
+                moved = http_config(routers=routers("r", service=name), services=kept)
+                edge.write("more.yml", moved)
+                eventually(lambda body=body: edge.ask(host="r.test").body == body, f"{body} serves")  # type: ignore[misc]
+            load.more()
+        assert_steady(load)
+
+
+def test_a_service_that_goes_while_a_router_names_it(edge: Edge, server: Server) -> None:
+    edge.write("router.yml", http_config(routers=routers("r", service="s")))
+    edge.write("service.yml", http_config(services={"s": balanced(server)}))
+    live(edge, "r")
+    edge.remove("service.yml")
+    eventually(lambda: edge.status("r.test") == 404, "the router is off")
+    assert edge.errors("routers", "r@file") == ['the service "s@file" does not exist']
+    edge.write("service.yml", http_config(services={"s": balanced(server)}))
+    live(edge, "r")
+    assert edge.errors("routers", "r@file") == []
+
+
+def test_a_service_without_servers_answers_503(edge: Edge) -> None:
+    empty = {"s": {"loadBalancer": {"passHostHeader": True}}}
+    edge.write("more.yml", http_config(routers=routers("r", service="s"), services=empty))
+    eventually(lambda: edge.status("r.test") == 503, "the route is there")
+    assert edge.ask(host="r.test").body == "no available server\n"
+    assert edge.state("routers", "r@file") == "enabled"
+
+
+def test_middlewares_come_and_go_without_a_loss(edge: Edge) -> None:
+    """The route's filters change with it; no answer is without those that were there before
+    and after."""
+    always = {"first": {"headers": {"customResponseHeaders": {"X-First": "1"}}}}
+    second = {"second": {"headers": {"customResponseHeaders": {"X-Second": "1"}}}}
+    one = http_config(routers=routers("r", middlewares=["first"]), middlewares=always)
+    both = http_config(
+        routers=routers("r", middlewares=["first", "second"]), middlewares={**always, **second}
+    )
+    edge.write("more.yml", one)
+    live(edge, "r")
+
+    def checked(_: int) -> Reply:
+        answer = edge.ask(host="r.test")
+        return answer if "x-first" in answer.headers else answer._replace(status=0)
+
+    with Load(checked) as load:
+        for content, wanted in ((both, True), (one, False)) * 3:
+            edge.write("more.yml", content)
+            eventually(
+                lambda wanted=wanted: ("x-second" in edge.ask(host="r.test").headers) is wanted,  # type: ignore[misc]
+                "the change is live",
+            )
+        load.more()
+    assert_steady(load)
