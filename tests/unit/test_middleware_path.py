@@ -73,6 +73,12 @@ def test_valid_options_have_no_problems(types: dict[str, Any]) -> None:
     assert registry.check(middleware(**types)) == (next(iter(types)), [])
 
 
+def test_a_deprecated_option_is_noticed() -> None:
+    old = middleware(stripPrefix={"prefixes": ["/a"], "forceSlash": True})
+    assert registry.check(old) == ("stripPrefix", [])
+    assert registry.notices(old) == ["stripPrefix: forceSlash is deprecated; leave it out"]
+
+
 def test_the_type_is_told_even_when_it_is_not_supported() -> None:
     name, problems = registry.check(Middleware(compress=Unsupported({"encodings": ["br"]})))
     assert name == "compress"

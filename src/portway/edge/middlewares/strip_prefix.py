@@ -22,6 +22,10 @@ def _problems(options: StripPrefix) -> Sequence[str]:
     return ()
 
 
+def _notices(options: StripPrefix) -> Sequence[str]:
+    return ("forceSlash is deprecated; leave it out",) if options.force_slash else ()
+
+
 def _steps(options: StripPrefix, place: Place) -> Sequence[Step]:
     params = {
         "prefixes": [prefix.strip() for prefix in options.prefixes],
@@ -57,4 +61,4 @@ step.stripPrefix = { request = function(h, p, open)
 end }
 """
 
-KIND = Kind(_problems, _steps, _LUA)
+KIND = Kind(_problems, _steps, _LUA, notices=_notices)
