@@ -87,7 +87,7 @@ http:
         serversTransport: tr
   middlewares:
     strip: {stripPrefix: {prefixes: [/x]}}
-    slash: {stripPrefix: {prefixes: [/x], forceSlash: true}}
+    slash: {stripPrefix: {prefixes: [/x]}}
     auth:
       basicAuth:
         users: ["admin:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]
