@@ -1,0 +1,64 @@
+"""Key-value entries, sessions, coordinates and prepared queries as the store holds them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import field
+
+from portway.discovery.model.catalog import Wire
+
+
+class KVEntry(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A key and its value. ``session`` holds the lock; ``lock_index`` counts acquisitions."""
+
+    key: str
+    value: bytes
+    flags: int = 0
+    session: str = ""
+    lock_index: int = 0
+    create_index: int = 0
+    modify_index: int = 0
+
+
+class SessionServiceCheck(Wire):
+    """A service check a session is bound to."""
+
+    id: str
+    namespace: str = ""
+
+
+class Session(Wire):
+    """A session. ``lock_delay`` is in nanoseconds; ``ttl`` is a Go duration or empty."""
+
+    id: str
+    name: str
+    node: str
+    lock_delay: int
+    behavior: Literal["release", "delete"]
+    ttl: str
+    node_checks: list[str]
+    service_checks: list[SessionServiceCheck] | None
+    create_index: int = 0
+    modify_index: int = 0
+
+
+class Coordinate(Wire):
+    """A Vivaldi coordinate: all in seconds."""
+
+    vec: list[float]
+    error: float
+    adjustment: float
+    height: float
+
+
+class NodeCoordinate(Wire):
+    """Where a node is in network space."""
+
+    node: str
+    segment: str
+    coord: Coordinate
+    modify_index: int = field(name="ModifyIndex", default=0)
+    """Kept for indexes; answers leave it out."""
+    create_index: int = field(name="CreateIndex", default=0)
