@@ -1,0 +1,44 @@
+"""State: what the store holds, decoded, indexed and in memory.
+
+``State`` has the tables; ``View`` keeps them up with the store; ``Draft`` writes a change that
+holds only if what it was decided on still holds; ``Topic`` wakes the readers a change concerns.
+"""
+
+from portway.discovery.state.catalog import (
+    Catalog,
+    Host,
+    Instance,
+    check_key,
+    node_key,
+    service_key,
+    worst,
+)
+from portway.discovery.state.draft import Draft
+from portway.discovery.state.kv import KV
+from portway.discovery.state.sessions import Sessions
+from portway.discovery.state.state import State
+from portway.discovery.state.table import Row, Table, Touch
+from portway.discovery.state.topic import Reading, Topic, Topics, any_change
+from portway.discovery.state.view import View
+
+__all__ = [
+    "KV",
+    "Catalog",
+    "Draft",
+    "Host",
+    "Instance",
+    "Reading",
+    "Row",
+    "Sessions",
+    "State",
+    "Table",
+    "Topic",
+    "Topics",
+    "Touch",
+    "View",
+    "any_change",
+    "check_key",
+    "node_key",
+    "service_key",
+    "worst",
+]

@@ -1,0 +1,298 @@
+"""The catalog in memory: nodes, the services on them, and their checks, found from every side.
+
+Names of nodes and services are compared without case, as in DNS; IDs of services and checks
+are exact and unique per node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from portway.discovery.model import (
+    CRITICAL,
+    NODE_MAINTENANCE,
+    PASSING,
+    SERVICE_MAINTENANCE,
+    WARNING,
+    Check,
+    Node,
+    Service,
+)
+from portway.discovery.state.table import Table, Touch
+from portway.discovery.state.topic import Reading, Topic, Topics
+
+SEPARATOR = "\0"  # between the node and the ID in keys of services and checks
+
+
+def node_key(node: str) -> str:
+    """The key of a node."""
+    return node.lower()
+
+
+def service_key(node: str, service_id: str) -> str:
+    """The key of a service instance."""
+    return f"{node.lower()}{SEPARATOR}{service_id}"
+
+
+def check_key(node: str, check_id: str) -> str:
+    """The key of a check."""
+    return f"{node.lower()}{SEPARATOR}{check_id}"
+
+
+class Instance:
+    """A service on a node with the checks that decide its health."""
+
+    __slots__ = ("cache", "checks", "host", "service")
+
+    def __init__(self, host: Host, service: Service) -> None:
+        self.host = host
+        self.service = service
+        self.checks: dict[str, Check] = {}
+        """Its own checks by ID; those of the node are ``host.checks``."""
+        self.cache: bytes | None = None
+        """The instance as JSON of the health API, until it or its checks change."""
+
+    @property
+    def node(self) -> Node:
+        """The node it is on."""
+        return self.host.node
+
+    def all_checks(self) -> list[Check]:
+        """The node's checks, then its own, each by ID."""
+        return [*self.host.node_checks(), *(self.checks[key] for key in sorted(self.checks))]
+
+    def status(self) -> str:
+        """The worst status of all checks; ``maintenance`` outranks ``critical``."""
+        return worst(self.all_checks())
+
+
+class Host:
+    """A node with everything on it."""
+
+    __slots__ = ("checks", "instances", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.instances: dict[str, Instance] = {}
+        self.checks: dict[str, Check] = {}
+        """All checks of the node by ID, those of its services included."""
+
+    def node_checks(self) -> list[Check]:
+        """The checks of the node itself, by ID."""
+        return [self.checks[key] for key in sorted(self.checks) if not self.checks[key].service_id]
+
+
+class Named:
+    """All instances of one service name, or of what stands for it in the mesh."""
+
+    __slots__ = ("_ordered", "instances", "name", "tags", "topic")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.topic = Topic()
+        self.instances: dict[str, Instance] = {}
+        """By service key."""
+        self.tags: Counter[str] = Counter()
+        self._ordered: list[Instance] | None = None
+
+    def ordered(self) -> list[Instance]:
+        """The instances by node and ID."""
+        if self._ordered is None:
+            self._ordered = [self.instances[key] for key in sorted(self.instances)]
+        return self._ordered
+
+    def add(self, key: str, instance: Instance) -> None:
+        """Take in an instance."""
+        self.instances[key] = instance
+        self.tags.update(instance.service.tags)
+        self._ordered = None
+
+    def remove(self, key: str) -> None:
+        """Let go of an instance."""
+        instance = self.instances.pop(key)
+        self.tags.subtract(instance.service.tags)
+        self.tags += Counter()  # drops what fell to zero
+        self._ordered = None
+
+
+class Catalog:
+    """Nodes, services and checks, and what readers ask of them."""
+
+    def __init__(self) -> None:
+        self.nodes: Table[Node] = Table("node/", Node, self._node_changed)
+        self.services: Table[Service] = Table("service/", Service, self._service_changed)
+        self.checks: Table[Check] = Table("check/", Check, self._check_changed)
+        self.hosts: dict[str, Host] = {}
+        self.by_name: dict[str, Named] = {}
+        self.by_destination: dict[str, Named] = {}
+        """Service name → the proxies in front of it and its native instances."""
+        self.node_ids: dict[str, str] = {}
+        """Node ID → node key."""
+        self.extinction = Topic()
+        """Touched when a service loses its last instance."""
+        self._arrivals = Topics()
+
+    def host(self, node: str) -> Host | None:
+        """A node by name."""
+        return self.hosts.get(node.lower())
+
+    def find_host(self, name_or_id: str) -> Host | None:
+        """A node by name, or by an unambiguous prefix (two characters or more) of its ID."""
+        host = self.host(name_or_id)
+        if host is not None or len(name_or_id) < 2:
+            return host
+        prefix = name_or_id.lower()
+        found = [key for node_id, key in self.node_ids.items() if node_id.startswith(prefix)]
+        return self.hosts[found[0]] if len(found) == 1 else None
+
+    def read_service(self, name: str) -> Reading[list[Instance]]:
+        """The instances of a service, by node and ID."""
+        return self._read(self.by_name, name, "service " + name.lower())
+
+    def read_connect(self, name: str) -> Reading[list[Instance]]:
+        """The proxies of a service and its native instances, by node and ID."""
+        return self._read(self.by_destination, name, "connect " + name.lower())
+
+    def _read(self, names: dict[str, Named], name: str, topic: str) -> Reading[list[Instance]]:
+        named = names.get(name.lower())
+        if named is None:
+            waits = (self.extinction, self._arrivals.of(topic))
+            return Reading([], self.extinction.index, waits)
+        return Reading(named.ordered(), named.topic.index, (named.topic,))
+
+    def read_names(self) -> Reading[dict[str, list[str]]]:
+        """Every service name with the tags of its instances."""
+        names = {named.name: list(named.tags) for _, named in sorted(self.by_name.items())}
+        return Reading(names, self.services.topic.index, (self.services.topic,))
+
+    def read_hosts(self) -> Reading[list[Host]]:
+        """Every node, by name; the index is that of the nodes."""
+        hosts = [self.hosts[key] for key in sorted(self.hosts)]
+        return Reading(hosts, self.nodes.topic.index, (self.nodes.topic,))
+
+    def read_host(self, name_or_id: str) -> Reading[Host | None]:
+        """One node with its services; wakes on any change of nodes or services."""
+        topics = (self.nodes.topic, self.services.topic)
+        return Reading(self.find_host(name_or_id), max(topic.index for topic in topics), topics)
+
+    def read_checks(self) -> Reading[Iterator[Check]]:
+        """Every check, by node and ID."""
+        rows = self.checks.rows
+        checks = (rows[key] for key in sorted(rows))
+        return Reading(checks, self.checks.topic.index, (self.checks.topic,))
+
+    def _node_changed(
+        self, key: str, old: Node | None, new: Node | None, revision: int, touch: Touch
+    ) -> None:
+        if old is not None and old.id:
+            self.node_ids.pop(old.id.lower(), None)
+        if new is None:
+            self.hosts.pop(key, None)
+            return
+        if new.id:
+            self.node_ids[new.id.lower()] = key
+        host = self.hosts.get(key)
+        if host is None:
+            self.hosts[key] = Host(new)
+        else:
+            host.node = new
+            self._touch_instances(host.instances.values(), touch)
+
+    def _service_changed(
+        self, key: str, old: Service | None, new: Service | None, revision: int, touch: Touch
+    ) -> None:
+        node, _, service_id = key.partition(SEPARATOR)
+        host = self.hosts[node]
+        before = [] if old is None else list(_names(self, old))
+        after = [] if new is None else list(_names(self, new))
+        for names, name in before:
+            self._unname(names, name, key, touch, stays=(names, name) in after)
+        if new is None:
+            host.instances.pop(service_id, None)
+            return
+        instance = host.instances.get(service_id)
+        if instance is None:
+            instance = host.instances[service_id] = Instance(host, new)
+            instance.checks = {
+                check_id: check
+                for check_id, check in host.checks.items()
+                if check.service_id == service_id
+            }
+        instance.service = new
+        instance.cache = None
+        for names, name in after:
+            self._name(names, name, key, instance, touch)
+
+    def _name(
+        self, names: dict[str, Named], name: str, key: str, instance: Instance, touch: Touch
+    ) -> None:
+        named = names.get(name.lower())
+        if named is None:
+            named = names[name.lower()] = Named(name)
+            kind = "service " if names is self.by_name else "connect "
+            arrival = self._arrivals.get(kind + name.lower())
+            if arrival is not None:
+                touch(arrival)
+        named.add(key, instance)
+        touch(named.topic)
+
+    def _unname(
+        self, names: dict[str, Named], name: str, key: str, touch: Touch, stays: bool
+    ) -> None:
+        named = names[name.lower()]
+        named.remove(key)
+        touch(named.topic)
+        if not named.instances and not stays:
+            del names[name.lower()]
+            touch(self.extinction)
+
+    def _check_changed(
+        self, key: str, old: Check | None, new: Check | None, revision: int, touch: Touch
+    ) -> None:
+        node, _, check_id = key.partition(SEPARATOR)
+        host = self.hosts[node]
+        for check in (old, new):
+            if check is None:
+                continue
+            if check.service_id:
+                instance = host.instances.get(check.service_id)
+                affected = [] if instance is None else [instance]
+                for one in affected:
+                    if check is new:
+                        one.checks[check_id] = check
+                    else:
+                        one.checks.pop(check_id, None)
+            else:
+                affected = list(host.instances.values())
+            self._touch_instances(affected, touch)
+        if new is None:
+            host.checks.pop(check_id, None)
+        else:
+            host.checks[check_id] = new
+
+    def _touch_instances(self, instances: Iterable[Instance], touch: Touch) -> None:
+        for instance in instances:
+            instance.cache = None
+            for names, name in _names(self, instance.service):
+                touch(names[name.lower()].topic)
+
+
+def _names(catalog: Catalog, service: Service) -> Iterator[tuple[dict[str, Named], str]]:
+    yield catalog.by_name, service.service
+    if service.kind == "connect-proxy" and service.proxy.destination_service_name:
+        yield catalog.by_destination, service.proxy.destination_service_name
+    elif service.connect.native:
+        yield catalog.by_destination, service.service
+
+
+def worst(checks: Iterable[Check]) -> str:
+    """The aggregated status: maintenance, critical, warning or passing."""
+    status: str = PASSING
+    for check in checks:
+        check_id = check.check_id
+        if check_id == NODE_MAINTENANCE or check_id.startswith(SERVICE_MAINTENANCE):
+            return "maintenance"
+        if check.status == CRITICAL or (check.status == WARNING and status == PASSING):
+            status = check.status
+    return status

@@ -1,0 +1,98 @@
+"""Key-value entries in memory: sorted, with the keys each session holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from sortedcontainers import SortedDict
+
+from portway.discovery.model import KVEntry
+from portway.discovery.state.table import Table, Touch
+from portway.discovery.state.topic import Reading, Topics
+
+TOMBSTONE_TTL = 15 * 60.0  # seconds a deletion keeps the index of its prefix up
+_LAST = "\U0010ffff"
+
+
+class KV:
+    """The key-value table and what readers ask of it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sorted: SortedDict[str, KVEntry] = SortedDict()
+        self.table: Table[KVEntry] = Table("kv/", KVEntry, self._changed, self._sorted)
+        self.held: dict[str, set[str]] = {}
+        """Session ID → the keys it has locked."""
+        self._keys = Topics()
+        self._prefixes = Topics()
+        self._tombstones: SortedDict[str, tuple[int, float]] = SortedDict()
+        self._clock = clock
+
+    def under(self, prefix: str) -> Iterator[KVEntry]:
+        """The entries whose key begins with ``prefix``, sorted."""
+        rows = self._sorted
+        for key in self.keys_under(prefix):
+            yield rows[key]
+
+    def keys_under(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with ``prefix``, sorted."""
+        for key in self._sorted.irange(minimum=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key
+
+    def read(self, key: str) -> Reading[KVEntry | None]:
+        """One entry; a missing one has the index of the whole table."""
+        entry = self._sorted.get(key)
+        index = self.table.topic.index if entry is None else entry.modify_index
+        return Reading(entry, index, (self._keys.of(key),), entry is not None)
+
+    def read_under(self, prefix: str) -> Reading[list[KVEntry]]:
+        """All entries under a prefix, with the last change or deletion among them as index."""
+        entries = list(self.under(prefix))
+        index = max((entry.modify_index for entry in entries), default=0)
+        return Reading(entries, self._list_index(prefix, index), (self._prefixes.of(prefix),))
+
+    def _list_index(self, prefix: str, index: int) -> int:
+        table = self.table.topic.index
+        if not prefix:
+            return table
+        for key in self._tombstones.irange(minimum=prefix):
+            if not key.startswith(prefix):
+                break
+            index = max(index, self._tombstones[key][0])
+        return index or table
+
+    def collect(self) -> int:
+        """Forget tombstones that are old enough; returns how many."""
+        limit = self._clock() - TOMBSTONE_TTL
+        old = [key for key, (_, at) in self._tombstones.items() if at <= limit]
+        for key in old:
+            del self._tombstones[key]
+        return len(old)
+
+    def clear_tombstones(self) -> None:
+        """Forget every deletion: the state has been replaced."""
+        self._tombstones.clear()
+
+    def _changed(
+        self, key: str, old: KVEntry | None, new: KVEntry | None, revision: int, touch: Touch
+    ) -> None:
+        before, after = old.session if old else "", new.session if new else ""
+        if before != after:
+            if before:
+                keys = self.held[before]
+                keys.discard(key)
+                if not keys:
+                    del self.held[before]
+            if after:
+                self.held.setdefault(after, set()).add(key)
+        if new is None:
+            self._tombstones[key] = (revision, self._clock())
+        else:
+            self._tombstones.pop(key, None)
+        topic = self._keys.get(key)
+        if topic is not None:
+            touch(topic)
+        for topic in self._prefixes.prefixes_of(key):
+            touch(topic)

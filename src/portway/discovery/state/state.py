@@ -1,0 +1,28 @@
+"""All tables of discovery together."""
+
+from __future__ import annotations
+
+from portway.discovery.state.catalog import Catalog
+from portway.discovery.state.kv import KV
+from portway.discovery.state.sessions import Sessions
+from portway.discovery.state.view import View
+
+
+class State:
+    """The tables by subject, and the view that keeps them up with the store."""
+
+    def __init__(self) -> None:
+        self.catalog = Catalog()
+        self.kv = KV()
+        self.sessions = Sessions()
+        self.view = View(
+            [
+                # Nodes before what is on them.
+                self.catalog.nodes,
+                self.catalog.services,
+                self.catalog.checks,
+                self.kv.table,
+                self.sessions.table,
+            ],
+            [self.catalog.extinction],
+        )

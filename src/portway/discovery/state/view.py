@@ -1,0 +1,98 @@
+"""The materialised view: tables in memory, fed by the store's watch, read without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from portway.discovery.state.table import Table
+from portway.discovery.state.topic import Topic
+from portway.store import Batch, Snapshot, Store, Watch
+
+
+class View:
+    """Tables that follow a store.
+
+    ``revision`` is the last revision that is visible. ``epoch`` counts replacements of the whole
+    state, after which indexes may have gone back and every blocked reader returns.
+    """
+
+    def __init__(self, tables: Sequence[Table[Any]], every_topic: Sequence[Topic] = ()) -> None:
+        self.tables = {table.prefix: table for table in tables}
+        self.revision = 0
+        self.epoch = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._watch: Watch | None = None
+        # Topics that exist beside the tables' own and must have an index from the start.
+        self._standing = [*every_topic, *(table.topic for table in tables)]
+
+    async def follow(self, store: Store) -> None:
+        """Load everything and keep up with every commit. Raises StoreError."""
+        snapshot = await store.read()
+        self._load(snapshot)
+        self._watch = await store.watch("", snapshot.revision, self.apply)
+
+    def stop(self) -> None:
+        """Follow no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _load(self, snapshot: Snapshot) -> None:
+        groups: dict[str, list[Any]] = {prefix: [] for prefix in self.tables}
+        for record in snapshot.records:
+            head, _, _ = record.key.partition("/")
+            group = groups.get(head + "/")
+            if group is not None:
+                group.append(record)
+        for prefix, records in groups.items():  # in the order of the tables: nodes come first
+            table = self.tables[prefix]
+            for record in records:
+                table.apply(
+                    record.key[len(prefix) :],
+                    record,
+                    record.mod_revision,
+                    _rise(record.mod_revision),
+                )
+        self.revision = snapshot.revision
+        # Deletions leave no trace in a snapshot; the current revision is a safe upper bound.
+        for topic in self._standing:
+            topic.index = snapshot.revision
+
+    def apply(self, batches: Sequence[Batch]) -> None:
+        """Apply commits in order, then wake those who waited for what they changed."""
+        touched: dict[Topic, int] = {}
+        for revision, events in batches:
+
+            def touch(topic: Topic, revision: int = revision) -> None:
+                touched[topic] = revision
+
+            for key, record in events:
+                head, _, rest = key.partition("/")
+                table = self.tables.get(head + "/")
+                if table is not None:
+                    table.apply(rest, record, revision, touch)
+            self.revision = revision
+        for topic, index in touched.items():
+            topic.touch(index)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for wanted, future in waiting:
+                if wanted > self.revision:
+                    self._waiting.append((wanted, future))
+                elif not future.done():
+                    future.set_result(None)
+
+    async def reached(self, revision: int) -> None:
+        """Wait until ``revision`` is visible."""
+        if revision > self.revision:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((revision, future))
+            await future
+
+
+def _rise(revision: int) -> Any:
+    def touch(topic: Topic) -> None:
+        topic.index = max(topic.index, revision)
+
+    return touch
