@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from portway.discovery.model import (
     CRITICAL,
@@ -22,6 +23,7 @@ from portway.discovery.model import (
 from portway.discovery.state.table import Table, Touch
 from portway.discovery.state.topic import Reading, Topic, Topics
 
+Side = Literal["service", "connect"]  # what a name stands for
 SEPARATOR = "\0"  # between the node and the ID in keys of services and checks
 
 
@@ -127,6 +129,10 @@ class Catalog:
         self.by_name: dict[str, Named] = {}
         self.by_destination: dict[str, Named] = {}
         """Service name → the proxies in front of it and its native instances."""
+        self._sides: dict[Side, dict[str, Named]] = {
+            "service": self.by_name,
+            "connect": self.by_destination,
+        }
         self.node_ids: dict[str, str] = {}
         """Node ID → node key."""
         self.extinction = Topic()
@@ -148,16 +154,16 @@ class Catalog:
 
     def read_service(self, name: str) -> Reading[list[Instance]]:
         """The instances of a service, by node and ID."""
-        return self._read(self.by_name, name, "service " + name.lower())
+        return self._read("service", name)
 
     def read_connect(self, name: str) -> Reading[list[Instance]]:
         """The proxies of a service and its native instances, by node and ID."""
-        return self._read(self.by_destination, name, "connect " + name.lower())
+        return self._read("connect", name)
 
-    def _read(self, names: dict[str, Named], name: str, topic: str) -> Reading[list[Instance]]:
-        named = names.get(name.lower())
+    def _read(self, side: Side, name: str) -> Reading[list[Instance]]:
+        named = self._sides[side].get(name.lower())
         if named is None:
-            waits = (self.extinction, self._arrivals.of(topic))
+            waits = (self.extinction, self._arrivals.of(f"{side} {name.lower()}"))
             return Reading([], self.extinction.index, waits)
         return Reading(named.ordered(), named.topic.index, (named.topic,))
 
@@ -204,10 +210,10 @@ class Catalog:
     ) -> None:
         node, _, service_id = key.partition(SEPARATOR)
         host = self.hosts[node]
-        before = [] if old is None else list(_names(self, old))
-        after = [] if new is None else list(_names(self, new))
-        for names, name in before:
-            self._unname(names, name, key, touch, stays=(names, name) in after)
+        before = [] if old is None else _names(old)
+        after = [] if new is None else _names(new)
+        for side, name in before:
+            self._unname(side, name, key, touch, stays=(side, name) in after)
         if new is None:
             host.instances.pop(service_id, None)
             return
@@ -221,25 +227,22 @@ class Catalog:
             }
         instance.service = new
         instance.cache = None
-        for names, name in after:
-            self._name(names, name, key, instance, touch)
+        for side, name in after:
+            self._name(side, name, key, instance, touch)
 
-    def _name(
-        self, names: dict[str, Named], name: str, key: str, instance: Instance, touch: Touch
-    ) -> None:
+    def _name(self, side: Side, name: str, key: str, instance: Instance, touch: Touch) -> None:
+        names = self._sides[side]
         named = names.get(name.lower())
         if named is None:
             named = names[name.lower()] = Named(name)
-            kind = "service " if names is self.by_name else "connect "
-            arrival = self._arrivals.get(kind + name.lower())
+            arrival = self._arrivals.get(f"{side} {name.lower()}")
             if arrival is not None:
                 touch(arrival)
         named.add(key, instance)
         touch(named.topic)
 
-    def _unname(
-        self, names: dict[str, Named], name: str, key: str, touch: Touch, stays: bool
-    ) -> None:
+    def _unname(self, side: Side, name: str, key: str, touch: Touch, stays: bool) -> None:
+        names = self._sides[side]
         named = names[name.lower()]
         named.remove(key)
         touch(named.topic)
@@ -274,16 +277,17 @@ class Catalog:
     def _touch_instances(self, instances: Iterable[Instance], touch: Touch) -> None:
         for instance in instances:
             instance.cache = None
-            for names, name in _names(self, instance.service):
-                touch(names[name.lower()].topic)
+            for side, name in _names(instance.service):
+                touch(self._sides[side][name.lower()].topic)
 
 
-def _names(catalog: Catalog, service: Service) -> Iterator[tuple[dict[str, Named], str]]:
-    yield catalog.by_name, service.service
+def _names(service: Service) -> list[tuple[Side, str]]:
+    names: list[tuple[Side, str]] = [("service", service.service)]
     if service.kind == "connect-proxy" and service.proxy.destination_service_name:
-        yield catalog.by_destination, service.proxy.destination_service_name
+        names.append(("connect", service.proxy.destination_service_name))
     elif service.connect.native:
-        yield catalog.by_destination, service.service
+        names.append(("connect", service.service))
+    return names
 
 
 def worst(checks: Iterable[Check]) -> str:
