@@ -1,0 +1,88 @@
+"""The server: writes become transactions over the store, reads come from the state in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from portway.discovery.state import Draft, State
+from portway.store import Store
+
+T = TypeVar("T")
+
+
+class Server:
+    """State and the one way to change it.
+
+    ``clock`` is monotonic seconds; lock delays are measured by it and, as documented, live in
+    the server's memory only.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store = store
+        self.state = State()
+        self.clock = clock
+        self.lock_delays: dict[str, float] = {}
+        """Key → when its lock may be acquired again."""
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def start(self) -> None:
+        """Load the state and follow the store. Raises StoreError."""
+        await self.state.view.follow(self.store)
+
+    def stop(self) -> None:
+        """Follow the store no more; the store itself is its owner's to close."""
+        self.state.view.stop()
+
+    async def transact(self, operation: Callable[[Draft], T], turn: str = "") -> T:
+        """Run ``operation`` on a draft and commit it; what it returns is the result.
+
+        It runs again, on newer state, when something it read has changed before the commit: it
+        must depend on nothing but the draft and the state. Rows it returned have their indexes
+        filled in. Whatever it raises ends the transaction without a change. Transactions with
+        the same ``turn`` go one after the other: writers of one hot key would only make each
+        other repeat. Raises StoreError when the store cannot commit.
+        """
+        if not turn:
+            return await self._transact(operation)
+        lock, users = self._turns.get(turn) or (asyncio.Lock(), 0)
+        self._turns[turn] = (lock, users + 1)
+        try:
+            async with lock:
+                return await self._transact(operation)
+        finally:
+            lock, users = self._turns[turn]
+            if users == 1:
+                del self._turns[turn]
+            else:
+                self._turns[turn] = (lock, users - 1)
+
+    async def _transact(self, operation: Callable[[Draft], T]) -> T:
+        view = self.state.view
+        while True:
+            draft = Draft(view.revision)
+            result = operation(draft)
+            operations = draft.operations
+            if not operations:
+                return result
+            outcome = await self.store.commit(draft.conditions, operations)
+            await view.reached(outcome.revision)
+            if outcome.succeeded:
+                draft.settle(outcome.revision)
+                return result
+
+    async def catch_up(self) -> None:
+        """Wait until the state shows everything committed before the call (``?consistent``)."""
+        await self.state.view.reached(await self.store.revision())
+
+    def lock_delayed(self, key: str) -> bool:
+        """Whether the lock-delay of a session that lost ``key`` still runs."""
+        until = self.lock_delays.get(key)
+        if until is None:
+            return False
+        if until > self.clock():
+            return True
+        del self.lock_delays[key]
+        return False
