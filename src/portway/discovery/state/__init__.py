@@ -4,6 +4,7 @@
 holds only if what it was decided on still holds; ``Topic`` wakes the readers a change concerns.
 """
 
+from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import (
     Catalog,
     Host,
@@ -23,6 +24,7 @@ from portway.discovery.state.view import View
 
 __all__ = [
     "KV",
+    "Acl",
     "Catalog",
     "Draft",
     "Host",

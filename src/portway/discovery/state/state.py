@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import Catalog
 from portway.discovery.state.kv import KV
 from portway.discovery.state.sessions import Sessions
@@ -15,6 +16,7 @@ class State:
         self.catalog = Catalog()
         self.kv = KV()
         self.sessions = Sessions()
+        self.acl = Acl()
         self.view = View(
             [
                 # Nodes before what is on them.
@@ -23,6 +25,11 @@ class State:
                 self.catalog.checks,
                 self.kv.table,
                 self.sessions.table,
+                self.acl.policies,
+                self.acl.roles,
+                self.acl.tokens,
+                self.acl.methods,
+                self.acl.rules,
             ],
             [self.catalog.extinction],
         )

@@ -58,6 +58,10 @@ class Table(Generic[R]):
         finally:
             row.create_index, row.modify_index = created, modified
 
+    def decode(self, value: bytes) -> R:
+        """A row from its stored form, without indexes."""
+        return self._decoder.decode(value)
+
     def apply(self, key: str, record: Record | None, revision: int, touch: Touch) -> None:
         """Take over what the store says of ``key`` (without the prefix)."""
         old = self.rows.get(key)
@@ -67,7 +71,7 @@ class Table(Generic[R]):
                 return
             del self.rows[key]
         else:
-            new = self._decoder.decode(record.value)
+            new = self.decode(record.value)
             new.create_index = record.create_revision
             new.modify_index = record.mod_revision
             self.rows[key] = new

@@ -1,0 +1,171 @@
+"""The ASGI application of the HTTP API: routing, errors, and what every answer has in common."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import msgspec
+import structlog
+
+from portway.discovery.acl.errors import AclDisabled, AclError, AclNotFound, PermissionDenied
+from portway.discovery.api.answer import JSON, Answer, text_answer
+from portway.discovery.api.context import Context
+from portway.discovery.api.error import ApiError
+from portway.discovery.api.request import Request
+from portway.discovery.api.route import Route, Router
+from portway.store import StoreError
+
+log = structlog.get_logger("http")
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_COMPRESSED_FROM = 1400  # bytes; smaller bodies fit one packet as they are
+_COMPRESSED_APART = 1 << 18  # bytes; larger ones are compressed in a thread
+_READS = ("GET", "HEAD", "OPTIONS")
+
+
+class App:
+    """The API as an ASGI application."""
+
+    def __init__(self, routes: Sequence[Route], context: Context) -> None:
+        self.router = Router(routes)
+        self.context = context
+        settings = context.settings
+        self._headers = [
+            (b"vary", b"Accept-Encoding"),
+            (b"x-consul-default-acl-policy", settings.default_policy.encode()),
+            *((k.lower().encode(), v.encode()) for k, v in settings.response_headers.items()),
+        ]
+        self._writers = [ip_network(network) for network in settings.allow_write_http_from]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, self.context)
+        try:
+            answer = await self._answer(request)
+        except asyncio.CancelledError:
+            if scope.get("portway.gone"):
+                return  # nobody waits for this answer any more
+            raise
+        except ApiError as error:
+            answer = text_answer(error.message, error.status)
+        except (PermissionDenied, AclNotFound) as error:
+            answer = text_answer(str(error), 403)
+        except AclDisabled as error:
+            answer = text_answer(str(error), 401)
+        except AclError as error:
+            answer = text_answer(str(error), 500)
+        except StoreError as error:
+            answer = text_answer(f"rpc error making call: {error}", 500)
+        except Exception:
+            log.exception("Request failed", method=request.method, path=request.path)
+            answer = text_answer("internal error; the agent's log has the details", 500)
+        await self._send(request, answer, send)
+
+    async def _answer(self, request: Request) -> Answer:
+        path, settings = request.path, self.context.settings
+        if not (settings.disable_unprintable_filter or path.isprintable()):
+            raise ApiError(400, "Bad Request")
+        found = self.router.find(path)
+        if found is None:
+            return self._nowhere(path)
+        route, request.rest = found
+        for blocked in settings.block_endpoints:
+            if path.startswith(blocked):
+                raise ApiError(403, "Endpoint is blocked by agent configuration")
+        if request.method == "OPTIONS":
+            return Answer(headers={"Allow": route.allow})
+        handler = route.methods.get(request.method)
+        if handler is None:
+            answer = text_answer(f"method {request.method} not allowed", 405)
+            answer.headers["Allow"] = route.allow
+            return answer
+        if self._writers and request.method not in _READS and not self._may_write(request):
+            raise ApiError(403, "Access is restricted")
+        _refuse_enterprise(request)
+        return await handler(request)
+
+    def _nowhere(self, path: str) -> Answer:
+        if path == "/":
+            settings = self.context.settings
+            if settings.ui_enabled:
+                return Answer(status=301, headers={"Location": settings.ui_path})
+            return text_answer(
+                "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the "
+                "agent configuration and restart."
+            )
+        if "/v1/" in path:
+            message = "Invalid URL path: not a recognized HTTP API endpoint"
+        else:
+            message = (
+                "Invalid URL path: if attempting to use the HTTP API, "
+                "ensure the path starts with '/v1/'"
+            )
+        return text_answer(message, 404)
+
+    def _may_write(self, request: Request) -> bool:
+        client = request.scope.get("client")
+        if not client:
+            return True  # a Unix socket has its own permissions
+        address = ip_address(client[0])
+        return any(address in network for network in self._writers)
+
+    async def _send(self, request: Request, answer: Answer, send: Send) -> None:
+        headers = list(self._headers)
+        if answer.content_type:
+            headers.append((b"content-type", answer.content_type.encode()))
+        for extra in (request.answer_headers, answer.headers):
+            headers.extend(
+                (k.lower().encode(), v.encode("latin-1", "replace")) for k, v in extra.items()
+            )
+        body = answer.body
+        if not isinstance(body, bytes):
+            await _stream(body, answer.status, headers, send)
+            return
+        if answer.content_type == JSON and (
+            self.context.settings.dev_mode or request.has("pretty")
+        ):
+            body = msgspec.json.format(body, indent=4)
+            if request.has("pretty"):
+                body += b"\n"
+        if len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+            headers.append((b"content-encoding", b"gzip"))
+            if len(body) >= _COMPRESSED_APART:
+                body = await asyncio.to_thread(gzip.compress, body, 1)
+            else:
+                body = gzip.compress(body, 1)
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _refuse_enterprise(request: Request) -> None:
+    for name, what in (("ns", "Namespaces"), ("partition", "Partitions")):
+        if request.param(name):
+            raise ApiError(
+                400, f'Invalid query parameter: "{name}" - {what} are a Consul Enterprise feature'
+            )
+    for header, what in (
+        ("X-Consul-Namespace", "Namespaces"),
+        ("X-Consul-Partition", "Partitions"),
+    ):
+        if request.headers.get(header.lower()):
+            raise ApiError(
+                400, f'Invalid header: "{header}" - {what} are a Consul Enterprise feature'
+            )
+
+
+async def _stream(
+    body: AsyncIterator[bytes], status: int, headers: list[tuple[bytes, bytes]], send: Send
+) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    async for chunk in body:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

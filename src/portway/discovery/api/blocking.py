@@ -1,0 +1,100 @@
+"""Reads: consistency modes, blocking queries, and the headers that tell of them.
+
+The rules are those of the documented blocking queries: an index above 0 blocks until the
+result's index is greater, until the wait is over, or until the whole state is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from portway.discovery.api.error import bad_request
+from portway.discovery.api.request import Request
+from portway.discovery.state import Reading, any_change
+
+T = TypeVar("T")
+
+
+async def read(request: Request, query: Callable[[], Reading[T]]) -> Reading[T]:
+    """Run ``query`` until it may be answered, and set the headers of a read.
+
+    ``query`` reads the state and says what would change its result; it is run again after such
+    a change. Raises ApiError (400) for bad parameters.
+    """
+    wanted = request.unsigned("index", "Invalid index") or 0
+    wait = request.duration("wait", "Invalid wait time")
+    consistency = await consistency_of(request)
+    reading = query()
+    if wanted:
+        # A client that goes away cancels what it waits for (``serve``).
+        request.scope["portway.task"] = asyncio.current_task()
+        reading = await _blocked(request, query, reading, wanted, wait or 0.0)
+    set_read_headers(request, reading.index, consistency)
+    return reading
+
+
+async def _blocked(
+    request: Request, query: Callable[[], Reading[T]], reading: Reading[T], wanted: int, wait: float
+) -> Reading[T]:
+    settings = request.context.settings
+    seconds = wait if wait > 0 else settings.default_query_time
+    seconds = min(seconds, settings.max_query_time)
+    seconds += random.uniform(0, seconds / 16)  # noqa: S311  spreads the ends of many queries
+    deadline = time.monotonic() + seconds
+    view = request.context.server.state.view
+    epoch = view.epoch
+    missing = not reading.found
+    while reading.index <= wanted:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not await any_change(reading.topics, remaining):
+            return query()
+        reading = query()
+        if view.epoch != epoch:
+            return reading
+        while missing and not reading.found:
+            # Still not there: what was created instead concerns somebody else.
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not await any_change(reading.topics, remaining):
+                return query()
+            reading = query()
+            if view.epoch != epoch:
+                return reading
+        missing = not reading.found
+    return reading
+
+
+async def consistency_of(request: Request) -> str:
+    """``leader``, ``consistent`` or ``stale``, after waiting for what that promises.
+
+    Raises ApiError (400) when the request asks for two of them.
+    """
+    if not request.query:
+        return "leader"
+    consistent = request.has("consistent")
+    stale = request.has("stale") or request.has("max_stale")
+    if consistent and stale:
+        raise bad_request("Cannot specify ?stale with ?consistent, conflicting semantics.")
+    if consistent and request.has("cached"):
+        raise bad_request("Cannot specify ?cached with ?consistent, conflicting semantics.")
+    request.duration("max_stale", "Invalid max_stale value")
+    if consistent:
+        await request.context.server.catch_up()
+        return "consistent"
+    return "stale" if stale else "leader"
+
+
+def set_read_headers(request: Request, index: int, consistency: str = "leader") -> None:
+    """The headers of a read's metadata. Index 0 is never sent."""
+    request.answer_headers.update(
+        {
+            "X-Consul-Index": str(index or 1),
+            "X-Consul-KnownLeader": "true",
+            "X-Consul-LastContact": "0",
+            "X-Consul-Effective-Consistency": consistency,
+            "X-Consul-Query-Backend": "blocking-query",
+        }
+    )

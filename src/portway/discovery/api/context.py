@@ -1,0 +1,59 @@
+"""What the HTTP API stands on: the parts of the agent it shows and steers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from portway.discovery.acl.authorizer import Authorizer
+from portway.discovery.server import Server
+
+
+class Tokens(Protocol):
+    """Where tokens become authorizers."""
+
+    enabled: bool
+
+    def resolve(self, secret: str) -> Authorizer:
+        """The authorizer of a token's secret; an empty one is the anonymous token's.
+
+        Raises AclNotFoundError for a secret that is nobody's.
+        """
+
+
+@dataclass
+class Settings:
+    """What of the agent's configuration concerns every request."""
+
+    datacenter: str = "dc1"
+    node_name: str = "localhost"
+    server_address: str = "127.0.0.1:8300"
+    default_policy: str = "allow"
+    default_token: str = ""
+    """``acl.tokens.default``: what requests without a token use."""
+    dev_mode: bool = False
+    """Indents all JSON."""
+    default_query_time: float = 300.0  # seconds
+    max_query_time: float = 600.0  # seconds
+    kv_max_value_size: int = 512 * 1024  # bytes
+    txn_max_req_len: int = 512 * 1024  # bytes
+    disable_kv_key_validation: bool = False
+    disable_unprintable_filter: bool = False
+    use_cache: bool = True
+    discovery_max_stale: float = 0.0  # seconds
+    ui_enabled: bool = False
+    ui_path: str = "/ui/"
+    block_endpoints: tuple[str, ...] = ()
+    allow_write_http_from: tuple[str, ...] = ()
+    """CIDR networks that may write; empty allows all."""
+    response_headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Context:
+    """The parts behind the API. ``agent`` is the local agent (package ``agent``)."""
+
+    server: Server
+    tokens: Tokens
+    settings: Settings
+    agent: Any = None

@@ -1,0 +1,13 @@
+"""Every route of the API."""
+
+from __future__ import annotations
+
+from portway.discovery.api import kv, status
+from portway.discovery.api.route import Route
+
+_FAMILIES = (kv, status)
+
+
+def all_routes() -> tuple[Route, ...]:
+    """The routes of all families."""
+    return tuple(route for family in _FAMILIES for route in family.ROUTES)
