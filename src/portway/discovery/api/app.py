@@ -11,7 +11,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from portway.discovery.acl.errors import AclDisabled, AclError, AclNotFound, PermissionDenied
+from portway.discovery.acl.errors import (
+    AclDisabledError,
+    AclError,
+    AclNotFoundError,
+    PermissionDeniedError,
+)
 from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
@@ -56,9 +61,9 @@ class App:
             raise
         except ApiError as error:
             answer = text_answer(error.message, error.status)
-        except (PermissionDenied, AclNotFound) as error:
+        except (PermissionDeniedError, AclNotFoundError) as error:
             answer = text_answer(str(error), 403)
-        except AclDisabled as error:
+        except AclDisabledError as error:
             answer = text_answer(str(error), 401)
         except AclError as error:
             answer = text_answer(str(error), 500)
