@@ -1,0 +1,136 @@
+"""What the agent keeps in its data directory: API registrations and the state of TTL checks.
+
+The layout is Consul's: ``services/<sha256 of the ID>``, ``checks/<sha256>``,
+``checks/state/<sha256>``. Files are written whole, by renaming, and readable by the owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from portway.config import Duration
+from portway.discovery.model import CheckDefinition, ServiceDefinition
+
+log = structlog.get_logger("agent")
+T = TypeVar("T")
+
+
+class StoredService(msgspec.Struct, kw_only=True):
+    """A service registered through the API."""
+
+    definition: ServiceDefinition
+    token: str = ""
+
+
+class StoredCheck(msgspec.Struct, kw_only=True):
+    """A check registered through the API on its own."""
+
+    check_id: str
+    definition: CheckDefinition
+    token: str = ""
+
+
+class StoredState(msgspec.Struct, kw_only=True):
+    """The last result of a TTL check; ``expires`` is Unix time."""
+
+    check_id: str
+    status: str
+    output: str
+    expires: float
+
+
+class Files:
+    """The files of one agent; without a data directory (``-dev``) nothing is kept."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._root = Path(data_dir) if data_dir else None
+
+    def save_service(self, stored: StoredService) -> None:
+        """Keep a service. Raises OSError."""
+        self._write("services", stored.definition.id or stored.definition.name, stored)
+
+    def forget_service(self, service_id: str) -> None:
+        """Forget a service. Raises OSError."""
+        self._remove("services", service_id)
+
+    def services(self) -> Iterator[StoredService]:
+        """The services kept."""
+        return self._read("services", StoredService)
+
+    def save_check(self, stored: StoredCheck) -> None:
+        """Keep a check. Raises OSError."""
+        self._write("checks", stored.check_id, stored)
+
+    def forget_check(self, check_id: str) -> None:
+        """Forget a check and its state. Raises OSError."""
+        self._remove("checks", check_id)
+        self._remove("checks/state", check_id)
+
+    def checks(self) -> Iterator[StoredCheck]:
+        """The checks kept."""
+        return self._read("checks", StoredCheck)
+
+    def save_state(self, check_id: str, status: str, output: str, ttl: float) -> None:
+        """Keep the result of a TTL check for as long as it is good."""
+        state = StoredState(
+            check_id=check_id, status=status, output=output, expires=time.time() + ttl
+        )
+        self._write("checks/state", check_id, state)
+
+    def state(self, check_id: str) -> StoredState | None:
+        """The result of a TTL check that is still good."""
+        if self._root is None:
+            return None
+        path = self._root / "checks/state" / _name(check_id)
+        stored = _load(path, StoredState) if path.exists() else None
+        return stored if stored is not None and stored.expires > time.time() else None
+
+    def _write(self, folder: str, name: str, value: object) -> None:
+        if self._root is None:
+            return
+        path = self._root / folder / _name(name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(value, enc_hook=str))
+        partial.replace(path)
+
+    def _remove(self, folder: str, name: str) -> None:
+        if self._root is not None:
+            (self._root / folder / _name(name)).unlink(missing_ok=True)
+
+    def _read(self, folder: str, kind: type[T]) -> Iterator[T]:
+        if self._root is None or not (self._root / folder).is_dir():
+            return
+        for path in sorted((self._root / folder).iterdir()):
+            if path.is_file() and path.suffix != ".tmp":
+                stored = _load(path, kind)
+                if stored is not None:
+                    yield stored
+
+
+def _name(identifier: str) -> str:
+    return hashlib.sha256(identifier.encode()).hexdigest()
+
+
+def _load(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_hook)
+    except (OSError, msgspec.DecodeError) as error:
+        log.error("A file of the data directory cannot be used", file=str(path), error=str(error))
+        return None
+
+
+def _hook(kind: type, value: object) -> object:
+    if kind is Duration and isinstance(value, str):
+        return Duration.parse(value)
+    raise NotImplementedError(kind)

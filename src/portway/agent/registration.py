@@ -1,0 +1,303 @@
+"""From a definition to what the catalog holds: identifiers, defaults, and what is refused.
+
+The rules and texts are those of Consul's agent. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from portway.discovery.checks.result import CheckError
+from portway.discovery.checks.validation import check_type, validate
+from portway.discovery.model import (
+    CRITICAL,
+    Check,
+    CheckDefinition,
+    CheckRun,
+    Connect,
+    Proxy,
+    ProxyDefinition,
+    Service,
+    ServiceAddress,
+    ServiceDefinition,
+    ServiceKind,
+    Weights,
+    plain_proxy,
+)
+from portway.discovery.model.catalog import Expose, MeshGateway, Upstream
+
+_KINDS = get_args(ServiceKind)
+_STATUSES = ("passing", "warning", "critical")
+_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
+_META_PAIRS, _META_KEY_LENGTH, _META_VALUE_LENGTH = 64, 128, 512
+_MOST_WEIGHT = 65535
+_UNSPECIFIED = ("0.0.0.0", "::", "[::]")  # noqa: S104  refused, not bound
+
+
+class RegistrationError(Exception):
+    """A definition that cannot be registered; the API answers 400 with the message."""
+
+
+class LocalCheck(NamedTuple):
+    """A check as the catalog shows it, and how it runs."""
+
+    check: Check
+    definition: CheckDefinition
+
+
+class Registered(NamedTuple):
+    """A service and its checks, ready for the local state."""
+
+    service: Service
+    checks: list[LocalCheck]
+
+
+def register_service(definition: ServiceDefinition, node: str) -> Registered:
+    """The service and its checks. Raises RegistrationError."""
+    d = definition
+    if not d.name:
+        raise RegistrationError("Missing service name")
+    if d.address in _UNSPECIFIED:
+        raise RegistrationError("Invalid service address")
+    if d.kind not in _KINDS:
+        known = ", ".join(repr(kind) for kind in _KINDS if kind)
+        raise RegistrationError(f"Validation failed: Invalid Kind {d.kind!r}; it may be {known}")
+    problem = meta_problem(d.meta, gateway=d.kind == "mesh-gateway")
+    if problem:
+        raise RegistrationError(f"Invalid Service Meta: {problem}")
+    weights = d.weights or Weights()
+    _check_weights(weights)
+    _check_ports(d)
+    service = Service(
+        kind=d.kind,  # type: ignore[arg-type]  # it is one of _KINDS
+        id=d.id or d.name,
+        service=d.name,
+        tags=list(d.tags),
+        address=d.address,
+        tagged_addresses=_tagged_addresses(d) or None,
+        meta=dict(d.meta),
+        port=d.port,
+        ports=list(d.ports) or None,
+        socket_path=d.socket_path,
+        weights=weights,
+        enable_tag_override=d.enable_tag_override,
+        locality=d.locality,
+        proxy=_proxy(d.proxy),
+        connect=Connect(native=bool(d.connect and d.connect.native)),
+        peer_name="",
+    )
+    _check_kind(service, d)
+    definitions = [*([] if d.check is None else [d.check]), *d.checks]
+    checks = [
+        _service_check(one, service, node, position, len(definitions))
+        for position, one in enumerate(definitions, 1)
+    ]
+    return Registered(service, checks)
+
+
+def register_check(definition: CheckDefinition, node: str, service: Service | None) -> LocalCheck:
+    """A check registered on its own; ``service`` is the one it names. Raises RegistrationError."""
+    d = definition
+    check_id = d.check_id or d.id or d.name
+    if not check_id:
+        raise RegistrationError("Missing check name")
+    _check_status(d.status, "Bad check status")
+    _validate(d)
+    return LocalCheck(_check(d, check_id, d.name or check_id, node, service), d)
+
+
+def _service_check(
+    d: CheckDefinition, service: Service, node: str, position: int, count: int
+) -> LocalCheck:
+    _check_status(d.status, "Status for checks must 'passing', 'warning', 'critical'")
+    _validate(d)
+    check_id = d.check_id or d.id
+    if not check_id:
+        check_id = f"service:{service.id}" + (f":{position}" if count > 1 else "")
+    name = d.name or f"Service '{service.service}' check"
+    return LocalCheck(_check(d, check_id, name, node, service), d)
+
+
+def _check(
+    d: CheckDefinition, check_id: str, name: str, node: str, service: Service | None
+) -> Check:
+    return Check(
+        node=node,
+        check_id=check_id,
+        name=name,
+        status=d.status or CRITICAL,  # type: ignore[arg-type]  # checked before
+        notes=d.notes,
+        output="",
+        service_id=service.id if service else "",
+        service_name=service.service if service else "",
+        service_tags=list(service.tags) if service else [],
+        type=check_type(d),
+        interval=str(d.interval),
+        timeout=str(d.timeout),
+        exposed_port=0,
+        definition=CheckRun(),
+    )
+
+
+def _validate(d: CheckDefinition) -> None:
+    try:
+        validate(d)
+    except CheckError as error:
+        raise RegistrationError(f"Invalid check: {error}") from None
+
+
+def _check_status(status: str, message: str) -> None:
+    if status and status not in _STATUSES:
+        raise RegistrationError(message)
+
+
+def meta_problem(meta: dict[str, str], *, gateway: bool = False) -> str:
+    """What is wrong with metadata of a service or node, or nothing."""
+    if len(meta) > _META_PAIRS:
+        return f"Node metadata cannot contain more than {_META_PAIRS} key/value pairs"
+    for key, value in meta.items():
+        problem = ""
+        if not key:
+            problem = "Key cannot be blank"
+        elif not _META_KEY.fullmatch(key):
+            problem = "Key contains invalid characters"
+        elif len(key) > _META_KEY_LENGTH:
+            problem = f"Key is too long (limit: {_META_KEY_LENGTH} characters)"
+        elif key.startswith("consul-") and not (gateway and key == "consul-wan-federation"):
+            problem = "Key prefix 'consul-' is reserved for internal use"
+        elif len(value) > _META_VALUE_LENGTH:
+            problem = f"Value is too long (limit: {_META_VALUE_LENGTH} characters)"
+        if problem:
+            return f"Couldn't load metadata pair ('{key}', '{value}'): {problem}"
+    return ""
+
+
+def _check_weights(weights: Weights) -> None:
+    if weights.passing < 1:
+        raise RegistrationError("Invalid Weights: Passing must be greater than 0")
+    if weights.warning < 0:
+        raise RegistrationError("Invalid Weights: Warning must be greater or equal than 0")
+    if max(weights.passing, weights.warning) > _MOST_WEIGHT:
+        raise RegistrationError("Invalid Weights: DNS Weight must be between 0 and 65535")
+
+
+def _check_ports(d: ServiceDefinition) -> None:
+    if not 0 <= d.port <= 65535:
+        raise RegistrationError(f"Validation failed: Port {d.port} is not between 0 and 65535")
+    if not d.ports:
+        return
+    names = [port.name for port in d.ports]
+    problem = ""
+    if d.port:
+        problem = "Port and Ports cannot both be set"
+    elif not all(names):
+        problem = "every one of Ports needs a Name"
+    elif len(set(names)) < len(names):
+        problem = "names of Ports must be unique"
+    elif sum(port.default for port in d.ports) != 1:
+        problem = "exactly one of Ports must be the Default"
+    elif not all(0 < port.port <= 65535 for port in d.ports):
+        problem = "a Port of Ports is not between 1 and 65535"
+    elif d.connect is not None and d.connect.sidecar_service is not None:
+        problem = "Ports cannot be used with a SidecarService"
+    if problem:
+        raise RegistrationError(f"Validation failed: {problem}")
+
+
+def _check_kind(service: Service, d: ServiceDefinition) -> None:
+    problems = []
+    if service.kind == "connect-proxy":
+        if not service.proxy.destination_service_name:
+            problems.append(
+                "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
+            )
+        if service.proxy.destination_service_name == "*":
+            problems.append(
+                "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services"
+            )
+        if not service.port and not service.socket_path:
+            problems.append("Port or SocketPath must be set for a connect-proxy")
+        if service.connect.native:
+            problems.append("A Proxy cannot also be Connect Native, only typical services")
+        problems += _upstream_problems(service.proxy.upstreams, service.proxy.mode)
+    if service.kind == "mesh-gateway" and not service.port:
+        problems.append("Port must be non-zero for a mesh-gateway")
+    sidecar = d.connect.sidecar_service if d.connect else None
+    if sidecar is not None and sidecar.id:
+        problems.append("A SidecarService cannot specify an ID as this is managed by the agent")
+    if problems:
+        raise RegistrationError(f"Validation failed: {multierror(problems)}")
+
+
+def _upstream_problems(upstreams: Sequence[Upstream], mode: str) -> list[str]:
+    problems, bound = [], set()
+    for upstream in upstreams:
+        if not upstream.destination_name:
+            problems.append("upstream destination name cannot be empty")
+        if upstream.destination_name == "*":
+            problems.append("upstream destination name cannot be a wildcard")
+        if mode == "transparent":
+            continue
+        if not upstream.local_bind_port and not upstream.local_bind_socket_path:
+            problems.append("upstream local bind port or local socket path must be defined")
+            continue
+        where = upstream.local_bind_socket_path or (
+            f"{upstream.local_bind_address or '127.0.0.1'}:{upstream.local_bind_port}"
+        )
+        if where in bound:
+            problems.append(f"upstreams cannot contain duplicates: {where} is bound twice")
+        bound.add(where)
+    return problems
+
+
+def multierror(problems: Sequence[str]) -> str:
+    """Several problems in the layout of Go's multierror."""
+    count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
+    return f"{count} occurred:\n" + "".join(f"\t* {problem}\n" for problem in problems) + "\n"
+
+
+def _tagged_addresses(d: ServiceDefinition) -> dict[str, ServiceAddress]:
+    tagged = dict(d.tagged_addresses)
+    for tag, address in tagged.items():
+        for family, version in (("_ipv4", 4), ("_ipv6", 6)):
+            if tag in (f"lan{family}", f"wan{family}") and _version(address.address) != version:
+                raise RegistrationError(
+                    f"Invalid TaggedAddresses: {tag} must be an IPv{version} address, "
+                    f"not {address.address!r}"
+                )
+    version = _version(d.address)
+    if version:
+        own = ServiceAddress(address=d.address, port=d.port)
+        tagged.setdefault(f"lan_ipv{version}", own)
+        tagged.setdefault(f"wan_ipv{version}", own)
+    return tagged
+
+
+def _version(address: str) -> int:
+    try:
+        return ip_address(address).version
+    except ValueError:
+        return 0
+
+
+def _proxy(d: ProxyDefinition | None) -> Proxy:
+    if d is None:
+        return plain_proxy()
+    fields: dict[str, Any] = {name: getattr(d, name) for name in d.__struct_fields__}
+    fields["mesh_gateway"] = d.mesh_gateway or MeshGateway()
+    fields["expose"] = d.expose or Expose()
+    for name, known in (
+        ("mode", ("", "transparent", "direct")),
+        ("mutual_tls_mode", ("", "strict", "permissive")),
+    ):
+        if fields[name] not in known:
+            shown = ", ".join(repr(one) for one in known if one)
+            raise RegistrationError(
+                f"Validation failed: Invalid Proxy.{name}: {fields[name]!r}; it may be {shown}"
+            )
+    return msgspec.structs.replace(plain_proxy(), **fields)

@@ -1,0 +1,83 @@
+"""Sidecar services: what ``connect.sidecar_service`` in a registration stands for.
+
+The rules are those of Consul's sidecar service registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import msgspec
+
+from portway.agent.registration import RegistrationError
+from portway.config import Duration
+from portway.discovery.model import CheckDefinition, ProxyDefinition, ServiceDefinition
+
+SUFFIX = "-sidecar-proxy"
+_LISTENING_INTERVAL = Duration(10)
+
+
+def sidecar_id(parent_id: str) -> str:
+    """The ID of the sidecar of a service."""
+    return parent_id + SUFFIX
+
+
+def sidecar_of(parent: ServiceDefinition, port: int) -> ServiceDefinition | None:
+    """The sidecar's own definition, or ``None`` if the service asks for none.
+
+    ``port`` is what it listens on unless it says so itself (``free_port``).
+    """
+    given = None if parent.connect is None else parent.connect.sidecar_service
+    if given is None:
+        return None
+    parent_id = parent.id or parent.name
+    proxy = given.proxy or ProxyDefinition()
+    sidecar = msgspec.structs.replace(
+        given,
+        id=sidecar_id(parent_id),
+        name=given.name or parent.name + SUFFIX,
+        kind="connect-proxy",
+        port=given.port or port,
+        address=given.address or parent.address,
+        tags=given.tags or parent.tags,
+        meta=given.meta or parent.meta,
+        locality=given.locality or parent.locality,
+        enable_tag_override=given.enable_tag_override or parent.enable_tag_override,
+        token=given.token or parent.token,
+        proxy=msgspec.structs.replace(
+            proxy,
+            destination_service_name=proxy.destination_service_name or parent.name,
+            destination_service_id=proxy.destination_service_id or parent_id,
+            local_service_address=proxy.local_service_address or "127.0.0.1",
+            local_service_port=proxy.local_service_port or parent.port,
+        ),
+    )
+    if given.check is None and not given.checks:
+        sidecar = msgspec.structs.replace(sidecar, checks=_default_checks(sidecar, parent_id))
+    return sidecar
+
+
+def free_port(used: Container[int], lowest: int, highest: int) -> int:
+    """The lowest free port for sidecars. Raises RegistrationError when there is none."""
+    if lowest <= 0 or highest <= 0:
+        raise RegistrationError(
+            "no port provided for sidecar_service and auto-assignment disabled in config"
+        )
+    for port in range(lowest, highest + 1):
+        if port not in used:
+            return port
+    raise RegistrationError(
+        "no port provided for sidecar_service and none left in the configured range "
+        f"[{lowest}, {highest}]"
+    )
+
+
+def _default_checks(sidecar: ServiceDefinition, parent_id: str) -> list[CheckDefinition]:
+    return [
+        CheckDefinition(
+            name="Connect Sidecar Listening",
+            tcp=f"{sidecar.address or '127.0.0.1'}:{sidecar.port}",
+            interval=_LISTENING_INTERVAL,
+        ),
+        CheckDefinition(name=f"Connect Sidecar Aliasing {parent_id}", alias_service=parent_id),
+    ]
