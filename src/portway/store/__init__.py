@@ -7,8 +7,8 @@ Rules every engine keeps:
 
 * ``commit`` is atomic: all compares hold and all operations apply under one new revision, or
   nothing changes. It returns when the result is durable.
-* Revisions grow by one per successful commit that has operations, beginning at 1; they never
-  go back while the store lives.
+* Revisions grow by one per successful commit that changes something, beginning at 1; they never
+  go back while the store lives. (Deletes of keys that are not there change nothing.)
 * A watch sees every committed revision in order, each exactly once and whole, without gaps.
 * A local commit is delivered to the watches of this process before ``commit`` returns.
 """
@@ -25,6 +25,10 @@ class StoreError(Exception):
 
 class StoreFullError(StoreError):
     """There is no room to write. Reads go on; writes work again once there is room."""
+
+
+class LeaseNotFoundError(StoreError):
+    """A key was to be attached to a lease that has expired, or never was."""
 
 
 class StoreClosedError(StoreError):
@@ -145,7 +149,10 @@ class Store(Protocol):
     async def commit(
         self, conditions: Sequence[Condition], operations: Sequence[Operation]
     ) -> Committed:
-        """Apply all operations if all conditions hold. Raises StoreError."""
+        """Apply all operations if all conditions hold. Raises StoreError.
+
+        Of several operations on one key the last one counts.
+        """
 
     async def read(self, prefix: str = "") -> Snapshot:
         """All records under ``prefix``, linearizable."""
