@@ -88,7 +88,7 @@ ERRORS = {
     "a = " + "[" * 65: "f:1: more than 64 levels",
     "a " + '"b" ' * 70 + "{}": "f:1: more than 64 levels",
     '{"a": ' + "[" * 5000 + "]" * 5000 + "}": "f:1: more than 64 levels",
-    "#" * (MAX_BYTES + 1): "f:1: the text is larger than 4 MiB",
+    "#" * (MAX_BYTES + 1): "f:1: the text is larger than 16 MiB",
     "a = \ud800": "f:1: the text is not UTF-8",
 }
 

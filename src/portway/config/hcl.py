@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 16 << 20
 MAX_DEPTH = 64  # levels of objects and lists
 
 _INT64 = range(-(2**63), 2**63)
