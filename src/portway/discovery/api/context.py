@@ -27,8 +27,11 @@ class Settings:
 
     datacenter: str = "dc1"
     node_name: str = "localhost"
+    data_dir: str = ""
+    """Where the operator's ``acl-bootstrap-reset`` is looked for; empty without one."""
     server_address: str = "127.0.0.1:8300"
     default_policy: str = "allow"
+    down_policy: str = "extend-cache"
     default_token: str = ""
     """``acl.tokens.default``: what requests without a token use."""
     dev_mode: bool = False

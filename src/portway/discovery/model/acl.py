@@ -28,15 +28,15 @@ class Link(Wire):
 class ServiceIdentity(Wire):
     """A service's own permissions: to register itself and its sidecar, and to discover."""
 
-    service_name: str
+    service_name: str = ""
     datacenters: list[str] = []
 
 
 class NodeIdentity(Wire):
     """An agent's own permissions: to register its node, and to discover services."""
 
-    node_name: str
-    datacenter: str
+    node_name: str = ""
+    datacenter: str = ""
 
 
 class TemplateVariables(msgspec.Struct, omit_defaults=True):
@@ -76,6 +76,14 @@ class Token(Wire, kw_only=True):
     def expired(self, now: datetime) -> bool:
         """Whether the token's time is over."""
         return self.expiration_time is not None and self.expiration_time <= now
+
+
+class Bootstrap(Wire, kw_only=True):
+    """That the first management token has been made; its index is the key to another one."""
+
+    accessor_id: str
+    create_index: int = field(name="CreateIndex", default=0)
+    modify_index: int = field(name="ModifyIndex", default=0)
 
 
 class Policy(Wire, kw_only=True):

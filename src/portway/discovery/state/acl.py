@@ -11,12 +11,21 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any, TypeVar
 
-from portway.discovery.model.acl import AuthMethod, BindingRule, Link, Policy, Role, Token
+from portway.discovery.model.acl import (
+    AuthMethod,
+    BindingRule,
+    Bootstrap,
+    Link,
+    Policy,
+    Role,
+    Token,
+)
 from portway.discovery.state.table import Row, Table, Touch
 from portway.discovery.state.topic import Reading
 
 R = TypeVar("R", bound=Row)
 Watcher = Callable[[str, str], None]
+BOOTSTRAP = "done"
 
 
 class Acl:
@@ -29,6 +38,8 @@ class Acl:
         self.methods: Table[AuthMethod] = Table("acl-method/", AuthMethod)
         """By name in lower case."""
         self.rules: Table[BindingRule] = Table("acl-rule/", BindingRule, self._rule_changed)
+        self.bootstraps: Table[Bootstrap] = Table("acl-bootstrap/", Bootstrap)
+        """One row, under ``BOOTSTRAP``."""
         self.rules_by_method: dict[str, set[str]] = {}
         self.tokens_by_method: dict[str, set[str]] = {}
         self.expiring: set[str] = set()

@@ -30,6 +30,7 @@ class State:
                 self.acl.tokens,
                 self.acl.methods,
                 self.acl.rules,
+                self.acl.bootstraps,
             ],
             [self.catalog.extinction],
         )
