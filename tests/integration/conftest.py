@@ -1,0 +1,5 @@
+"""Fixtures every integration test may use."""
+
+from tests.integration.discovery_rig import discovery
+
+__all__ = ["discovery"]
