@@ -1,0 +1,112 @@
+"""``http``: a request to a URL is answered with 2xx.
+
+Passing on 2xx, warning on 429 (Too Many Requests), critical on any other answer and on none.
+The request is GET unless ``method`` says otherwise, with ``body`` and the headers of
+``header``; a ``Host`` among those is sent instead of the URL's. It is made on a connection of
+its own, directly, whatever the proxy variables of the environment say. Redirects are followed
+unless ``disable_redirects`` is set. ``https`` URLs are verified against the system's
+authorities; ``tls_server_name`` replaces the name that is sent and verified,
+``tls_skip_verify`` verifies nothing.
+
+The output holds the start of the body, up to the output limit; the rest is not read. The
+timeout (10 s) is for the whole of it, redirects and body included: a body that does not come
+is critical.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from portway.discovery.checks.context import Context
+from portway.discovery.checks.dial import DialError, connect
+from portway.discovery.checks.http_exchange import Exchange, ExchangeError
+from portway.discovery.checks.http_request import (
+    MAX_REQUESTS,
+    Request,
+    RequestError,
+    Response,
+    build,
+    failed,
+    flat_headers,
+    redirected,
+    shown,
+)
+from portway.discovery.checks.output import decoded, limit_of
+from portway.discovery.checks.result import Result, critical, passing, warning
+from portway.discovery.model import CheckDefinition
+
+TIMEOUT = 10.0
+
+
+def prepare(definition: CheckDefinition, context: Context) -> Callable[[], Awaitable[Result]]:
+    """A run of the check, with everything done that is the same each time."""
+    method = definition.method or "GET"
+    try:
+        request = build(
+            method,
+            definition.http,
+            flat_headers(definition.header),
+            definition.body,
+            context.settings.user_agent,
+        )
+    except RequestError as error:
+        wrong = critical(failed(method, definition.http, error))
+
+        async def refused() -> Result:
+            return wrong
+
+        return refused
+
+    limit = limit_of(definition, context.settings.output_max_size)
+
+    async def run() -> Result:
+        return await _run(definition, context, request, limit)
+
+    return run
+
+
+def judged(method: str, url: str, response: Response) -> Result:
+    """The result of an answer."""
+    line = f"{response.status} {response.reason}".rstrip()
+    output = f"HTTP {method} {shown(url)}: {line} Output: {decoded(response.body)}"
+    if 200 <= response.status <= 299:
+        return passing(output)
+    return warning(output) if response.status == 429 else critical(output)
+
+
+async def _run(
+    definition: CheckDefinition, context: Context, request: Request, limit: int
+) -> Result:
+    method, url = request.method, request.url
+    end = asyncio.get_running_loop().time() + (definition.timeout or TIMEOUT)
+    try:
+        for _ in range(MAX_REQUESTS):
+            response = await _exchange(definition, context, request, limit, end)
+            following = None if definition.disable_redirects else redirected(request, response)
+            if following is None:
+                return judged(method, url, response)
+            request = following
+    except (DialError, ExchangeError, RequestError) as error:
+        return critical(failed(request.method, request.url, error))
+    return critical(failed(request.method, request.url, f"stopped after {MAX_REQUESTS} redirects"))
+
+
+async def _exchange(
+    definition: CheckDefinition, context: Context, request: Request, limit: int, end: float
+) -> Response:
+    tls = context.tls(definition) if request.secure else None
+    _, exchange = await connect(partial(Exchange, request, limit), request.address, end, tls)
+    try:
+        async with asyncio.timeout_at(end):
+            return await exchange.answer
+    except TimeoutError:
+        doing = (
+            "Client.Timeout or context cancellation while reading body"
+            if exchange.in_body
+            else "Client.Timeout exceeded while awaiting headers"
+        )
+        raise ExchangeError(f"context deadline exceeded ({doing})") from None
+    finally:
+        exchange.close()
