@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -17,10 +16,12 @@ import msgspec
 import structlog
 
 from portway.config import Duration
+from portway.discovery.checks.ttl import TTLState
 from portway.discovery.model import CheckDefinition, ServiceDefinition
 
 log = structlog.get_logger("agent")
 T = TypeVar("T")
+_STATES = "checks/state"
 
 
 class StoredService(msgspec.Struct, kw_only=True):
@@ -36,15 +37,6 @@ class StoredCheck(msgspec.Struct, kw_only=True):
     check_id: str
     definition: CheckDefinition
     token: str = ""
-
-
-class StoredState(msgspec.Struct, kw_only=True):
-    """The last result of a TTL check; ``expires`` is Unix time."""
-
-    check_id: str
-    status: str
-    output: str
-    expires: float
 
 
 class Files:
@@ -70,28 +62,32 @@ class Files:
         self._write("checks", stored.check_id, stored)
 
     def forget_check(self, check_id: str) -> None:
-        """Forget a check and its state. Raises OSError."""
+        """Forget a check. Raises OSError."""
         self._remove("checks", check_id)
-        self._remove("checks/state", check_id)
 
     def checks(self) -> Iterator[StoredCheck]:
         """The checks kept."""
         return self._read("checks", StoredCheck)
 
-    def save_state(self, check_id: str, status: str, output: str, ttl: float) -> None:
-        """Keep the result of a TTL check for as long as it is good."""
-        state = StoredState(
-            check_id=check_id, status=status, output=output, expires=time.time() + ttl
-        )
-        self._write("checks/state", check_id, state)
+    # The states of TTL checks (``ttl.TTLStore``)
 
-    def state(self, check_id: str) -> StoredState | None:
-        """The result of a TTL check that is still good."""
+    def load(self, check_id: str) -> TTLState | None:
+        """The state last saved."""
         if self._root is None:
             return None
-        path = self._root / "checks/state" / _name(check_id)
-        stored = _load(path, StoredState) if path.exists() else None
-        return stored if stored is not None and stored.expires > time.time() else None
+        path = self._root / _STATES / _name(check_id)
+        return _load(path, TTLState) if path.exists() else None
+
+    def save(self, check_id: str, state: TTLState) -> None:
+        """Keep a state; a disk that refuses is logged, as the check itself goes on."""
+        try:
+            self._write(_STATES, check_id, state)
+        except OSError as error:
+            log.error("The state of a TTL check was not kept", check=check_id, error=str(error))
+
+    def remove(self, check_id: str) -> None:
+        """Forget a state."""
+        self._remove(_STATES, check_id)
 
     def _write(self, folder: str, name: str, value: object) -> None:
         if self._root is None:

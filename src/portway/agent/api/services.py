@@ -1,0 +1,243 @@
+"""``/v1/agent/service…``: services of this agent."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from portway.agent.agent import Agent, UnknownServiceError
+from portway.agent.local import LocalService
+from portway.agent.registration import RegistrationError
+from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer, text_answer
+from portway.discovery.api.decode import decode
+from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.filtering import row_filter
+from portway.discovery.api.request import Request
+from portway.discovery.api.route import Route
+from portway.discovery.checks import CheckRefusedError
+from portway.discovery.model import Check, Service, ServiceDefinition
+from portway.discovery.state import any_change, worst
+
+_HEALTH = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
+_SEVERITY = ("passing", "warning", "critical", "maintenance")
+_MAX_BODY = 1 << 20  # bytes of a definition
+
+
+class ServicesApi:
+    """The endpoints of local services."""
+
+    def __init__(self, agent: Agent, datacenter: str) -> None:
+        self._agent = agent
+        self._local = agent.local
+        self._datacenter = datacenter
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of the family."""
+        return (
+            Route("/v1/agent/services", {"GET": self.list}, access="service:read, filters"),
+            Route("/v1/agent/service/", {"GET": self.read}, access="service:read"),
+            Route("/v1/agent/service/register", {"PUT": self.register}, access="service:write"),
+            Route("/v1/agent/service/deregister/", {"PUT": self.remove}, access="service:write"),
+            Route(
+                "/v1/agent/service/maintenance/", {"PUT": self.maintenance}, access="service:write"
+            ),
+            Route(
+                "/v1/agent/health/service/id/", {"GET": self.health_by_id}, access="service:read"
+            ),
+            Route(
+                "/v1/agent/health/service/name/",
+                {"GET": self.health_by_name},
+                access="service:read",
+            ),
+        )
+
+    async def list(self, request: Request) -> Answer:
+        """Every service the caller may see, by ID."""
+        matches = row_filter(request, Service)
+        rows, hidden = {}, False
+        for service_id, entry in sorted(self._local.services.items()):
+            if not request.allows("service", "read", entry.service.service):
+                hidden = True
+            elif matches(entry.service):
+                rows[service_id] = self._row(entry)
+        if hidden:
+            request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
+        return json_answer(rows)
+
+    async def read(self, request: Request) -> Answer:
+        """One service; ``?hash=`` blocks while it is as the caller knows it."""
+        service_id = request.rest
+        known = request.param("hash")
+        wait = request.duration("wait", "Invalid wait time") or 0.0
+        settings = request.context.settings
+        wait = min(wait or settings.default_query_time, settings.max_query_time)
+        while True:
+            entry = self._local.services.get(service_id)
+            if entry is None:
+                raise not_found(f"unknown service ID: {service_id}")
+            request.require("service", "read", entry.service.service)
+            row = self._row(entry)
+            digest = content_hash(row)
+            if digest != known:
+                break
+            if not await any_change((self._local.topic(service_id),), wait):
+                break
+        row["ContentHash"] = digest
+        request.answer_headers["X-Consul-ContentHash"] = digest
+        return json_answer(row)
+
+    async def register(self, request: Request) -> Answer:
+        """Register a service with its checks."""
+        definition = decode(await request.body(_MAX_BODY), ServiceDefinition, snake=True)
+        if not definition.name:
+            raise bad_request("Missing service name")
+        request.require("service", "write", definition.name)
+        old = self._local.services.get(definition.id or definition.name)
+        if old is not None:
+            request.require("service", "write", old.service.service)
+        replace = request.has("replace-existing-checks") and request.param(
+            "replace-existing-checks"
+        ) in ("", "true", "1")
+        try:
+            await self._agent.register(definition, self._own_token(request), replace_checks=replace)
+        except RegistrationError as error:
+            raise bad_request(str(error)) from None
+        except CheckRefusedError as error:
+            raise ApiError(500, str(error)) from None
+        return EMPTY
+
+    async def remove(self, request: Request) -> Answer:
+        """Deregister a service."""
+        service_id = request.rest
+        entry = self._local.services.get(service_id)
+        if entry is None:
+            raise not_found(str(UnknownServiceError(service_id)))
+        request.require("service", "write", entry.service.service)
+        await self._agent.deregister(service_id)
+        return EMPTY
+
+    async def maintenance(self, request: Request) -> Answer:
+        """Turn maintenance of a service on or off."""
+        service_id = request.rest
+        if not service_id:
+            raise bad_request("Missing service ID")
+        enable = enable_of(request)
+        entry = self._local.services.get(service_id)
+        if entry is None:
+            raise not_found(str(UnknownServiceError(service_id)))
+        request.require("service", "write", entry.service.service)
+        await self._agent.service_maintenance(
+            service_id, enable, request.param("reason"), self._own_token(request)
+        )
+        return EMPTY
+
+    async def health_by_id(self, request: Request) -> Answer:
+        """The health of one service, told by the status code."""
+        service_id = request.rest
+        if not service_id:
+            raise bad_request("Missing serviceID")
+        entry = self._local.services.get(service_id)
+        if entry is None:
+            reason = f"ServiceId {service_id} not found"
+            request.answer_headers["X-Consul-Reason"] = reason
+            return self._health(request, 404, reason, reason)
+        request.require("service", "read", entry.service.service)
+        status, row = self._state(entry)
+        return self._health(request, _HEALTH[status], status, row)
+
+    async def health_by_name(self, request: Request) -> Answer:
+        """The health of all services of a name; the worst decides."""
+        name = request.rest
+        if not name:
+            raise bad_request("Missing service Name")
+        request.require("service", "read", name)
+        entries = [
+            entry
+            for _, entry in sorted(self._local.services.items())
+            if entry.service.service == name
+        ]
+        if not entries:
+            reason = f"ServiceName {name} Not Found"
+            request.answer_headers["X-Consul-Reason"] = reason
+            return self._health(request, 404, reason, [])
+        states = [self._state(entry) for entry in entries]
+        status = max((status for status, _ in states), key=_SEVERITY.index)
+        return self._health(request, _HEALTH[status], status, [row for _, row in states])
+
+    def _health(self, request: Request, code: int, status: str, value: Any) -> Answer:
+        if wants_text(request):
+            return text_answer(status, code)
+        request.answer_headers.setdefault("X-Consul-Reason", status)
+        return json_answer(value, code)
+
+    def _state(self, entry: LocalService) -> tuple[str, dict[str, Any]]:
+        checks: list[Check] = [
+            found.check
+            for scope in ("", entry.service.id)
+            for _, found in sorted(self._local.checks_of(scope).items())
+        ]
+        status = worst(checks)
+        return status, {
+            "AggregatedStatus": status,
+            "Service": self._row(entry),
+            "Checks": checks,
+        }
+
+    def _row(self, entry: LocalService) -> dict[str, Any]:
+        return agent_service(entry.service, self._datacenter)
+
+    @staticmethod
+    def _own_token(request: Request) -> str:
+        """The token of the request itself, not the agent's default: it will sync the service."""
+        default = request.context.settings.default_token
+        return "" if request.token == default else request.token
+
+
+def agent_service(service: Service, datacenter: str) -> dict[str, Any]:
+    """A service as the agent's endpoints show it."""
+    row: dict[str, Any] = {"Kind": service.kind} if service.kind else {}
+    row |= {
+        "ID": service.id,
+        "Service": service.service,
+        "Tags": service.tags or [],
+        "Meta": service.meta or {},
+        "Port": service.port,
+        "Address": service.address,
+    }
+    for name, value in (
+        ("Ports", service.ports),
+        ("SocketPath", service.socket_path),
+        ("TaggedAddresses", service.tagged_addresses),
+        ("Locality", service.locality),
+    ):
+        if value:
+            row[name] = value
+    row |= {"Weights": service.weights, "EnableTagOverride": service.enable_tag_override}
+    if service.kind:
+        row["Proxy"] = service.proxy
+    if service.connect.native:
+        row["Connect"] = {"Native": True}
+    row["Datacenter"] = datacenter
+    return row
+
+
+def content_hash(row: dict[str, Any]) -> str:
+    """What ``?hash=`` compares: the same for equal content."""
+    return hashlib.blake2b(encode(row), digest_size=8).hexdigest()
+
+
+def wants_text(request: Request) -> bool:
+    """Whether the answer is to be a bare word."""
+    return request.param("format") == "text" or request.headers.get("accept", "").startswith(
+        "text/plain"
+    )
+
+
+def enable_of(request: Request) -> bool:
+    """The required ``enable`` parameter. Raises ApiError (400)."""
+    if not request.has("enable"):
+        raise bad_request("Missing value for enable")
+    enable = request.boolean("enable")
+    if enable is None:
+        raise bad_request(f'Invalid value for enable: "{request.param("enable")}"')
+    return enable
