@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from portway.discovery.session_keeper import SessionKeeper
 from portway.discovery.state import Draft, State
 from portway.store import Store
 
 T = TypeVar("T")
+_PURGE = 1000  # lock delays that are kept before those that are over are looked for
 
 
 class Server:
@@ -26,14 +28,19 @@ class Server:
         self.clock = clock
         self.lock_delays: dict[str, float] = {}
         """Key → when its lock may be acquired again."""
+        self._purge_at = _PURGE
+        self.sessions = SessionKeeper(self)
+        """Expiry, lock-delay and tidying up."""
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def start(self) -> None:
         """Load the state and follow the store. Raises StoreError."""
         await self.state.view.follow(self.store)
+        await self.sessions.start()
 
     def stop(self) -> None:
         """Follow the store no more; the store itself is its owner's to close."""
+        self.sessions.stop()
         self.state.view.stop()
 
     async def transact(self, operation: Callable[[Draft], T], turn: str = "") -> T:
@@ -86,3 +93,12 @@ class Server:
             return True
         del self.lock_delays[key]
         return False
+
+    def delay_locks(self, keys: Iterable[str], seconds: float) -> None:
+        """Let nobody acquire the locks of ``keys`` for a while."""
+        now = self.clock()
+        if len(self.lock_delays) >= self._purge_at:
+            self.lock_delays = {key: end for key, end in self.lock_delays.items() if end > now}
+            self._purge_at = 2 * len(self.lock_delays) + _PURGE
+        for key in keys:
+            self.lock_delays[key] = now + seconds

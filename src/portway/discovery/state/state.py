@@ -5,6 +5,7 @@ from __future__ import annotations
 from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import Catalog
 from portway.discovery.state.kv import KV
+from portway.discovery.state.queries import Queries
 from portway.discovery.state.sessions import Sessions
 from portway.discovery.state.view import View
 
@@ -16,6 +17,7 @@ class State:
         self.catalog = Catalog()
         self.kv = KV()
         self.sessions = Sessions()
+        self.queries = Queries()
         self.acl = Acl()
         self.view = View(
             [
@@ -25,6 +27,7 @@ class State:
                 self.catalog.checks,
                 self.kv.table,
                 self.sessions.table,
+                self.queries.table,
                 self.acl.policies,
                 self.acl.roles,
                 self.acl.tokens,
