@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+
+from portway.cli import main
+
+
+class Outcome(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+Consul = Callable[..., Outcome]
+
+
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
+    """A fixture: an agent, which commands find by the environment."""
+    fake = FakeAgent()
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", fake.address)
+    yield fake
+    fake.close()
+
+
+def calling(capfdbinary: pytest.CaptureFixture[bytes]) -> Consul:
+    """A fixture: a function that runs ``consul`` with some arguments."""
+
+    def consul(*argv: str) -> Outcome:
+        code = main(argv, program="consul")
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return Outcome(code, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    return consul
 
 
 class Question(NamedTuple):

@@ -217,8 +217,10 @@ class Client:
         for name, value in self.settings.query:
             if name not in named:
                 query.append((name, value))
-        text = urlencode([(k, v) for k, v in query if v is not None])
-        target = f"{self._endpoint.prefix}/v1/{quote(path, safe=_SAFE)}"
+        given = [(name, value) for name, value in query if value is not None]
+        text = urlencode(given, errors="surrogateescape")  # arguments need not be UTF-8
+        below = quote(path, safe=_SAFE, errors="surrogateescape")
+        target = f"{self._endpoint.prefix}/v1/{below}"
         return f"{target}?{text}" if text else target
 
     def _auth(self) -> dict[str, str]:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -54,11 +55,12 @@ class _Kind(_ParamType):
             return value
         try:
             return self._read(value)
-        except ValueError:
+        except (ValueError, goflags.FlagError) as error:
             name = param.opts[0].lstrip("-")
             shape = "boolean " if self is BOOL else ""
             where = f"for -{name}" if self is BOOL else f"for flag -{name}"
-            raise Wrong(f'invalid {shape}value "{value}" {where}: parse error') from None
+            reason = str(error) if isinstance(error, goflags.FlagError) else "parse error"
+            raise Wrong(f'invalid {shape}value "{value}" {where}: {reason}') from None
 
 
 def _integer(text: str) -> int:
@@ -75,10 +77,18 @@ def _unsigned(text: str) -> int:
     return value
 
 
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise goflags.FlagError("it must be KEY=VALUE")
+    return key, value
+
+
 BOOL = _Kind("bool", goflags.boolean)
 INT = _Kind("int", _integer)
 UINT = _Kind("uint", _unsigned)
 DURATION = _Kind("duration", duration.parse)  # seconds
+PAIR = _Kind("key=value", _pair)  # (key, value)
 _KINDS = {bool: BOOL, int: INT, str: click.STRING}
 _ZEROS: dict[click.ParamType[Any], Any] = {
     BOOL: False,
@@ -266,6 +276,15 @@ def one_argument(args: Sequence[str], missing: str) -> str:
     if len(args) > 1:
         raise Wrong(f"Too many arguments (expected 1, got {len(args)})")
     return args[0]
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Turn a request that fails into Failed, with ``what`` was to be done before its reason."""
+    try:
+        yield
+    except ApiError as error:
+        raise Failed(f"{what}: {error}") from None
 
 
 def fail(message: str) -> NoReturn:

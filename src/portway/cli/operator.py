@@ -7,7 +7,11 @@ from portway.cli.command import group
 raft = group(
     "raft",
     "Look at the servers that agree on what is written.",
-    {"list-peers": ("portway.cli.operator_raft:list_peers", "List the servers of the cluster.")},
+    {
+        "list-peers": ("portway.cli.operator_raft:list_peers", "List the servers of the cluster."),
+        "remove-peer": ("portway.cli.operator_raft:remove_peer", "Remove a server."),
+        "transfer-leader": ("portway.cli.operator_raft:transfer_leader", "Change the leader."),
+    },
 )
 autopilot = group(
     "autopilot",
