@@ -57,6 +57,8 @@ def serving_status(data: bytes) -> str:
                 at += 8 if wire_type == 1 else 4
             case wire_type:
                 raise ValueError(f"wire type {wire_type}")
+    if at > len(data):
+        raise ValueError("unexpected EOF")
     return _SERVING[status] if status < len(_SERVING) else str(status)
 
 
@@ -103,7 +105,7 @@ class _Answer:
             return critical(rpc_error(code, unquote(self.headers.get("grpc-message", ""))))
         try:
             serving = serving_status(bytes(self.data))
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             text = f"grpc: failed to unmarshal the received message: {error}"
             return critical(rpc_error("Internal", text))
         if serving != "SERVING":
@@ -167,7 +169,7 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while at < len(data):
         byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
@@ -175,3 +177,4 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
         if shift > 63:
             raise ValueError("varint is too long")
+    raise ValueError("unexpected EOF")

@@ -117,9 +117,12 @@ def redirected(request: Request, response: Response) -> Request | None:
     method, body = request.method, request.body
     if status in (301, 302, 303):
         method, body = ("HEAD" if method == "HEAD" else "GET"), ""
-    url = urljoin(request.url, location)
+    try:
+        url, absolute = urljoin(request.url, location), bool(urlsplit(location).scheme)
+    except ValueError as problem:
+        raise RequestError(f'failed to parse Location header "{location}": {problem}') from None
     headers = request.headers
-    if urlsplit(location).scheme:
+    if absolute:
         headers = tuple(pair for pair in headers if pair[0].lower() != "host")
     if not _same_site(request.url, url):
         headers = tuple(pair for pair in headers if pair[0].lower() not in _SECRET)

@@ -59,7 +59,9 @@ class TailBuffer:
         if self.total <= self._limit:
             return kept.decode(errors="replace")
         start = 0
-        while start < 3 and kept[start] & 0xC0 == 0x80:  # a character cut at the start
+        while (
+            start < min(3, len(kept)) and kept[start] & 0xC0 == 0x80
+        ):  # a character cut at the start
             start += 1
         tail = kept[start:].decode(errors="replace")
         return f"Captured {self._limit} of {self.total} bytes\n...\n{tail}"
