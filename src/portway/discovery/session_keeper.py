@@ -39,6 +39,7 @@ class SessionKeeper:
         self.timers = SessionTimers(server.clock, self._over)
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cleaning: dict[str, asyncio.Task[None]] = {}
         server.state.sessions.watchers.append(self._changed)
 
     async def start(self) -> None:
@@ -61,6 +62,12 @@ class SessionKeeper:
             return None
         self.timers.renew(session_id)
         return session
+
+    async def tidied(self, session_id: str) -> None:
+        """Wait until nothing is held any more by a session whose end is visible."""
+        task = self._cleaning.get(session_id)
+        if task is not None:
+            await asyncio.wait([task])
 
     async def settled(self) -> None:
         """Wait until the expiries and clean-ups that have begun are done."""
@@ -85,7 +92,8 @@ class SessionKeeper:
     def _look_after(self, session: Session) -> None:
         state = self._server.state
         if session.id in state.kv.held or session.id in state.queries.by_session:
-            self._run(lambda: self._clean(session))
+            task = self._cleaning[session.id] = self._run(lambda: self._clean(session))
+            task.add_done_callback(lambda _: self._cleaning.pop(session.id, None))
 
     def _over(self, session_id: str) -> None:
         self._ending.add(session_id)
@@ -105,10 +113,11 @@ class SessionKeeper:
 
         await server.transact(clean)
 
-    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(_persist(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _gone(session_id: str) -> Session:

@@ -23,8 +23,9 @@ async def read(request: Request, query: Callable[[], Reading[T]]) -> Reading[T]:
     """Run ``query`` until it may be answered, and set the headers of a read.
 
     ``query`` reads the state and says what would change its result; it is run again after such
-    a change. Raises ApiError (400) for bad parameters.
+    a change. Raises ApiError: 400 for bad parameters, 500 for another datacenter.
     """
+    request.datacenter()
     wanted = request.unsigned("index", "Invalid index") or 0
     wait = request.duration("wait", "Invalid wait time")
     consistency = await consistency_of(request)
@@ -85,6 +86,12 @@ async def consistency_of(request: Request) -> str:
         await request.context.server.catch_up()
         return "consistent"
     return "stale" if stale else "leader"
+
+
+def note_filtered(request: Request, filtered: bool) -> None:
+    """Tell a caller with a token that results were left out for want of permission."""
+    if filtered and request.token:
+        request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
 
 
 def set_read_headers(request: Request, index: int, consistency: str = "leader") -> None:

@@ -38,6 +38,7 @@ class Settings:
     """Indents all JSON."""
     default_query_time: float = 300.0  # seconds
     max_query_time: float = 600.0  # seconds
+    session_ttl_min: float = 10.0  # seconds
     kv_max_value_size: int = 512 * 1024  # bytes
     txn_max_req_len: int = 512 * 1024  # bytes
     disable_kv_key_validation: bool = False
