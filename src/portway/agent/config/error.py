@@ -13,3 +13,11 @@ def listed(problems: Sequence[str]) -> str:
     """Several problems in the layout of Go's multierror, one a line."""
     count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
     return f"{count} occurred:\n" + "\n".join(f"\t* {problem}" for problem in problems)
+
+
+class Findings:
+    """Problems and warnings, in the order they were found."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
