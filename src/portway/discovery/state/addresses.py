@@ -11,8 +11,8 @@ class Addresses:
     def __init__(self) -> None:
         self._keys: dict[str, set[str]] = {}
 
-    def move(self, key: str, old: str | None, new: str | None) -> None:
-        """Take note that the address of ``key`` was ``old`` and is ``new``."""
+    def move(self, key: str, old: str, new: str) -> None:
+        """Take note that the address of ``key`` was ``old`` and is ``new``; empty is none."""
         if old == new:
             return
         if old:
