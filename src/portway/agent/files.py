@@ -22,6 +22,7 @@ from portway.discovery.model import CheckDefinition, ServiceDefinition
 log = structlog.get_logger("agent")
 T = TypeVar("T")
 _STATES = "checks/state"
+_TOKENS = "acl-tokens.json"
 
 
 class StoredService(msgspec.Struct, kw_only=True):
@@ -69,6 +70,17 @@ class Files:
         """The checks kept."""
         return self._read("checks", StoredCheck)
 
+    def save_tokens(self, tokens: dict[str, str]) -> None:
+        """Keep the agent's own tokens. Raises OSError."""
+        if self._root is not None:
+            _write(self._root / _TOKENS, tokens)
+
+    def tokens(self) -> dict[str, str]:
+        """The agent's own tokens as last set through the API."""
+        path = None if self._root is None else self._root / _TOKENS
+        kept = _load(path, dict[str, str]) if path is not None and path.exists() else None
+        return kept or {}
+
     # The states of TTL checks (``ttl.TTLStore``)
 
     def load(self, check_id: str) -> TTLState | None:
@@ -90,15 +102,8 @@ class Files:
         self._remove(_STATES, check_id)
 
     def _write(self, folder: str, name: str, value: object) -> None:
-        if self._root is None:
-            return
-        path = self._root / folder / _name(name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(value, enc_hook=str))
-        partial.replace(path)
+        if self._root is not None:
+            _write(self._root / folder / _name(name), value)
 
     def _remove(self, folder: str, name: str) -> None:
         if self._root is not None:
@@ -112,6 +117,15 @@ class Files:
                 stored = _load(path, kind)
                 if stored is not None:
                     yield stored
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(value, enc_hook=str))
+    partial.replace(path)
 
 
 def _name(identifier: str) -> str:

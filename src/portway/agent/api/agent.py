@@ -1,0 +1,300 @@
+"""``/v1/agent/…``: the agent itself."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from portway.agent.api.services import enable_of
+from portway.agent.config.error import ConfigError
+from portway.agent.registration import RegistrationError
+from portway.agent.runtime import Runtime
+from portway.agent.sanitized import sanitized
+from portway.discovery.api.answer import EMPTY, Answer, json_answer
+from portway.discovery.api.decode import decode
+from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.filtering import row_filter
+from portway.discovery.api.request import Request
+from portway.discovery.api.route import Route
+from portway.discovery.model.names import go_name
+from portway.discovery.version import BUILD_DATE, CONSUL, REVISION
+
+# Names of a token in the API → in the configuration.
+_TOKENS = {
+    "default": "default",
+    "acl_token": "default",
+    "agent": "agent",
+    "acl_agent_token": "agent",
+    "agent_recovery": "agent_recovery",
+    "agent_master": "agent_recovery",
+    "acl_agent_master_token": "agent_recovery",
+    "recovery": "agent_recovery",
+    "replication": "replication",
+    "acl_replication_token": "replication",
+    "config_file_service_registration": "config_file_service_registration",
+    "config_file_registration": "config_file_service_registration",
+    "dns": "dns",
+}
+
+
+class _Token(msgspec.Struct, rename=go_name):
+    token: str = ""
+
+
+class Member(msgspec.Struct, rename=go_name):
+    """A member of the cluster."""
+
+    name: str
+    addr: str
+    port: int
+    tags: dict[str, str]
+    status: int
+    protocol_min: int
+    protocol_max: int
+    protocol_cur: int
+    delegate_min: int
+    delegate_max: int
+    delegate_cur: int
+
+
+class AgentApi:
+    """The endpoints of the agent. ``reload`` reads the configuration again."""
+
+    def __init__(self, runtime: Runtime, reload: Callable[[], Awaitable[None]]) -> None:
+        self._runtime = runtime
+        self._reload = reload
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of the family."""
+        return (
+            Route("/v1/agent/self", {"GET": self.self_}, access="agent:read"),
+            Route("/v1/agent/version", {"GET": self.version}, access="agent:read"),
+            Route("/v1/agent/host", {"GET": self.host}, access="operator:read"),
+            Route("/v1/agent/members", {"GET": self.members}, access="node:read, filters"),
+            Route("/v1/agent/reload", {"PUT": self.reload}, access="agent:write"),
+            Route("/v1/agent/leave", {"PUT": self.leave}, access="agent:write"),
+            Route("/v1/agent/join/", {"PUT": self.join}, access="agent:write"),
+            Route("/v1/agent/force-leave/", {"PUT": self.force_leave}, access="operator:write"),
+            Route("/v1/agent/maintenance", {"PUT": self.maintenance}, access="node:write"),
+            Route("/v1/agent/token/", {"PUT": self.token}, access="agent:write"),
+        )
+
+    async def self_(self, request: Request) -> Answer:
+        """The agent: its configuration (without secrets), its member entry, its numbers."""
+        self._require(request, "read")
+        runtime = self._runtime
+        config = runtime.config
+        basic = {
+            "Datacenter": config.datacenter,
+            "PrimaryDatacenter": config.primary_datacenter,
+            "NodeName": config.node_name,
+            "NodeID": config.node_id,
+            "Revision": REVISION,
+            "Server": True,
+            "Version": CONSUL,
+            "BuildDate": BUILD_DATE,
+            "BindAddr": config.advertise_lan,
+        }
+        return json_answer(
+            {
+                "Config": basic,
+                "DebugConfig": sanitized(config),
+                "Coord": {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-05},
+                "Member": runtime.members()[0],
+                "Stats": await stats(runtime),
+                "Meta": runtime.node().meta,
+                "xDS": {
+                    "SupportedProxies": {"envoy": ["1.40.0"]},
+                    "Port": max(config.ports.grpc, 0),
+                    "Ports": {
+                        "Plaintext": max(config.ports.grpc, 0),
+                        "TLS": max(config.grpc_tls_port, 0),
+                    },
+                },
+            }
+        )
+
+    async def version(self, request: Request) -> Answer:
+        """The version."""
+        self._require(request, "read")
+        return json_answer(
+            {
+                "SHA": REVISION,
+                "BuildDate": BUILD_DATE,
+                "HumanVersion": CONSUL,
+                "FIPS": "",
+            }
+        )
+
+    async def host(self, request: Request) -> Answer:
+        """The machine."""
+        request.require("operator", "read")
+        return json_answer(await asyncio.to_thread(host_facts))
+
+    async def members(self, request: Request) -> Answer:
+        """The members the caller may see."""
+        matches = row_filter(request, Member)
+        members = [msgspec.convert(row, Member) for row in self._runtime.members()]
+        visible = [member for member in members if request.allows("node", "read", member.name)]
+        if len(visible) < len(members):
+            request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
+        if request.param("segment"):
+            raise bad_request("Network segments are a Consul Enterprise feature")
+        return json_answer([member for member in visible if matches(member)])
+
+    async def reload(self, request: Request) -> Answer:
+        """Read the configuration again."""
+        self._require(request, "write")
+        try:
+            await self._reload()
+        except (ConfigError, RegistrationError) as error:
+            raise ApiError(500, str(error)) from None
+        return EMPTY
+
+    async def leave(self, request: Request) -> Answer:
+        """Leave the cluster and end."""
+        self._require(request, "write")
+        asyncio.get_running_loop().call_later(0.1, self._runtime.left.set)
+        return EMPTY
+
+    async def join(self, request: Request) -> Answer:
+        """Join other agents: only this one's own address can be, as clusters are to come."""
+        self._require(request, "write")
+        address = request.rest
+        host, _, port = address.rpartition(":") if ":" in address else (address, "", "")
+        config = self._runtime.config
+        own = {config.advertise_lan, "127.0.0.1", "localhost", config.node_name}
+        if host in own and port in ("", str(config.ports.serf_lan)):
+            return EMPTY
+        raise ApiError(
+            500,
+            f"1 error occurred:\n\t* Failed to join {address}: this server runs on an embedded "
+            "store and cannot join others; clusters are not supported yet\n\n",
+        )
+
+    async def force_leave(self, request: Request) -> Answer:
+        """Declare a failed member to have left: of this agent alone there is none."""
+        request.require("operator", "write")
+        name = request.rest
+        names = {self._runtime.config.node_name}
+        names |= {f"{one}.{self._runtime.config.datacenter}" for one in names}
+        if name not in names:
+            raise ApiError(500, f"agent: No node found with name '{name}'")
+        return EMPTY
+
+    async def maintenance(self, request: Request) -> Answer:
+        """Turn maintenance of the node on or off."""
+        enable = enable_of(request)
+        runtime = self._runtime
+        request.require("node", "write", runtime.config.node_name)
+        await runtime.agent.node_maintenance(enable, request.param("reason"), request.token)
+        return EMPTY
+
+    async def token(self, request: Request) -> Answer:
+        """Replace one of the agent's own tokens."""
+        self._require(request, "write")
+        name = _TOKENS.get(request.rest)
+        if name is None:
+            raise not_found(f'Token "{request.rest}" is unknown')
+        body = decode(await request.body(1 << 16), _Token)
+        self._runtime.set_token(name, body.token)
+        return EMPTY
+
+    def _require(self, request: Request, access: str) -> None:
+        request.require("agent", access, self._runtime.config.node_name)
+
+
+async def stats(runtime: Runtime) -> dict[str, dict[str, str]]:
+    """The agent's numbers by subject, as text (``consul info``)."""
+    status = await runtime.store.status()
+    config, state = runtime.config, runtime.server.state
+    return {
+        "agent": {
+            "check_monitors": "0",
+            "check_ttls": str(
+                sum(1 for entry in runtime.local.checks.values() if entry.check.type == "ttl")
+            ),
+            "checks": str(len(runtime.local.checks)),
+            "services": str(len(runtime.local.services)),
+        },
+        "build": {"prerelease": "", "revision": REVISION, "version": CONSUL},
+        "consul": {
+            "acl": "enabled" if config.acl.enabled else "disabled",
+            "bootstrap": "true",
+            "known_datacenters": "1",
+            "leader": "true",
+            "leader_addr": f"{config.advertise_lan}:{config.ports.server}",
+            "server": "true",
+        },
+        "raft": {
+            "applied_index": str(state.view.revision),
+            "commit_index": str(status.revision),
+            "last_log_index": str(status.revision),
+            "num_peers": "0",
+            "state": "Leader",
+        },
+        "runtime": {
+            "arch": platform.machine(),
+            "cpu_count": str(_cpus()),
+            "os": platform.system().lower(),
+            "uptime_seconds": str(int(time.time() - runtime.started)),
+            "version": f"python {platform.python_version()}",
+        },
+        "serf_lan": _one_member(),
+        "serf_wan": _one_member(),
+        "store": {
+            "bytes": str(status.bytes),
+            "compacted": str(status.compacted),
+            "keys": str(status.keys),
+        },
+    }
+
+
+def _one_member() -> dict[str, str]:
+    return {"encrypted": "false", "failed": "0", "left": "0", "members": "1"}
+
+
+def _cpus() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def host_facts() -> dict[str, Any]:
+    """The machine: memory, processors, system and disk; all sizes in bytes."""
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
+    uname = platform.uname()
+    return {
+        "Memory": {
+            "total": memory.total,
+            "available": memory.available,
+            "used": memory.used,
+            "usedPercent": memory.percent,
+            "free": memory.free,
+        },
+        "CPU": [{"cpu": cpu, "modelName": uname.processor} for cpu in range(_cpus())],
+        "Host": {
+            "hostname": uname.node,
+            "uptime": int(time.time() - psutil.boot_time()),
+            "bootTime": int(psutil.boot_time()),
+            "os": uname.system.lower(),
+            "kernelVersion": uname.release,
+            "kernelArch": uname.machine,
+        },
+        "Disk": {
+            "path": "/",
+            "total": disk.total,
+            "free": disk.free,
+            "used": disk.used,
+            "usedPercent": disk.percent,
+        },
+        "CollectionTime": time.time_ns(),
+        "Errors": None,
+    }

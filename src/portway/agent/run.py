@@ -1,0 +1,133 @@
+"""``portway agent``: the process from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from portway.agent.api import agent_routes
+from portway.agent.config import ConfigError, Loaded, banner, load_again
+from portway.agent.listeners import Listeners
+from portway.agent.logs import Log, to_stdout
+from portway.agent.registration import RegistrationError
+from portway.agent.runtime import Runtime
+from portway.discovery.api import App, Context, all_routes
+from portway.discovery.version import BUILD_DATE, CONSUL
+from portway.store import StoreError
+
+log = structlog.get_logger("agent")
+
+_LEAVE_TIMEOUT = 15.0  # seconds a graceful end may take
+
+
+def main(loaded: Loaded) -> int:
+    """Run an agent until it is told to end; returns the exit code."""
+    code: int = uvloop.run(_Process(loaded).run())
+    return code
+
+
+class _Process:
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._log = Log(loaded.config.log_level, loaded.config.log_json)
+        self._signals = 0
+        self._graceful = True
+
+    async def run(self) -> int:
+        config = self._loaded.config
+        self._log.install()
+        sys.stdout.write(banner(config, CONSUL, BUILD_DATE) + "\n")
+        sys.stdout.flush()
+        to_stdout(self._log)
+        for warning in self._loaded.warnings:
+            log.warning(warning)
+        try:
+            self._listeners = Listeners(config)
+            self._runtime = Runtime(config, self._log)
+            await self._runtime.start()
+            await self._serve()
+        except (OSError, StoreError, RegistrationError, ValueError) as error:
+            sys.stderr.write(f"==> Error starting agent: {error}\n")
+            return 1
+        pid_file = _write_pid(config.pid_file)
+        self._watch_signals()
+        log.info("Consul agent running!")
+        await self._runtime.left.wait()
+        log.info("Shutting down")
+        try:
+            async with asyncio.timeout(_LEAVE_TIMEOUT):
+                await self._stop()
+        except TimeoutError:
+            self._graceful = False
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
+        return 0 if self._graceful else 1
+
+    async def _serve(self) -> None:
+        runtime = self._runtime
+        context = Context(runtime.server, runtime.resolver, runtime.settings)
+        app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
+        self._listeners.serve(app)
+
+    async def _stop(self) -> None:
+        await self._listeners.stop()
+        await self._runtime.stop()
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ending, number)
+
+    def _hangup(self) -> None:
+        log.info("Caught", signal="hangup")
+        self._runtime.background(self._reload_logged())
+
+    def _ending(self, number: signal.Signals) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(1)  # a second signal does not wait for anything
+        config = self._loaded.config
+        leaves = (
+            config.leave_on_terminate
+            if number == signal.SIGTERM
+            else not config.skip_leave_on_interrupt
+        )
+        log.info("Caught", signal=signal.strsignal(number))
+        log.info("Gracefully shutting down agent..." if leaves else "Exiting")
+        self._graceful = leaves
+        self._runtime.left.set()
+
+    async def _reload_logged(self) -> None:
+        try:
+            await self.reload()
+        except (ConfigError, RegistrationError, OSError) as error:
+            log.error("Failed to reload", error=str(error))
+
+    async def reload(self) -> None:
+        """Read the configuration again and take over what may change.
+
+        Raises ConfigError, RegistrationError or OSError; what cannot be read changes nothing.
+        """
+        log.info("Reloading configuration...")
+        loaded = load_again(self._loaded)
+        for warning in loaded.warnings:
+            log.warning(warning)
+        self._listeners.reconfigure(loaded.config)
+        await self._runtime.reconfigure(loaded.config)
+        self._loaded = loaded
+        log.info("Configuration reloaded")
+
+
+def _write_pid(path: str) -> Path | None:
+    if not path:
+        return None
+    file = Path(path)
+    file.write_text(str(os.getpid()))
+    return file

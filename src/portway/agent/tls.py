@@ -1,0 +1,35 @@
+"""TLS of the agent's listeners."""
+
+from __future__ import annotations
+
+import ssl
+
+from portway.agent.config.tls import TlsSettings
+
+_VERSIONS = {
+    "TLS_AUTO": ssl.TLSVersion.TLSv1_2,
+    "TLSv1_0": ssl.TLSVersion.TLSv1,
+    "TLSv1_1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1_2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1_3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+def server_context(settings: TlsSettings) -> ssl.SSLContext:
+    """The context of a listener. Raises OSError or ssl.SSLError for files that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load(context, settings)
+    return context
+
+
+def load(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    """Read certificates, authorities and options into a context, also into one in use."""
+    context.minimum_version = _VERSIONS[settings.tls_min_version]
+    ciphers = settings.openssl_ciphers()
+    if ciphers:
+        context.set_ciphers(ciphers)
+    context.load_cert_chain(settings.cert_file, settings.key_file)
+    if settings.ca_file or settings.ca_path:
+        context.load_verify_locations(settings.ca_file or None, settings.ca_path or None)
+    if settings.verify_incoming:
+        context.verify_mode = ssl.CERT_REQUIRED
