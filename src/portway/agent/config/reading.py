@@ -21,6 +21,7 @@ from portway.discovery.model import Wire
 _INT64 = range(-(2**63), 2**63)
 _LONGEST = 2562047 * 3600  # seconds that Go's durations hold
 _SHOWN = 60  # characters of a wrong value that a message repeats
+_LISTED = 12  # keys that a message may list
 _SECRET = ("token", "encrypt", "secret", "password")
 _MISSING: Any = object()
 # Spellings of definitions beyond case and underscores.
@@ -183,7 +184,11 @@ class _Reader:
             if child not in (None, "", "default"):
                 self.issue(path, f"{path}: {key}s are a Consul Enterprise feature")
         else:
-            self.issue(path, f"invalid config key {path}{nearest(key, _known(kind))}")
+            known = _known(kind)
+            hint = nearest(key, known)
+            # A list of some of very many keys helps nobody.
+            hint = hint if len(known) <= _LISTED or "did you mean" in hint else ""
+            self.issue(path, f"invalid config key {path}{hint}")
 
     def list_of(self, node: Any, kind: Any, path: str) -> Any:
         if isinstance(node, dict) and (_is_struct(bare(kind)) or get_origin(kind) is dict):
