@@ -32,6 +32,7 @@ from portway.discovery.model.records import (
     Coordinate,
     KVEntry,
     NodeCoordinate,
+    NodeName,
     Session,
     SessionServiceCheck,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Locality",
     "Node",
     "NodeCoordinate",
+    "NodeName",
     "Proxy",
     "ProxyDefinition",
     "Service",

@@ -62,3 +62,11 @@ class NodeCoordinate(Wire):
     modify_index: int = field(name="ModifyIndex", default=0)
     """Kept for indexes; answers leave it out."""
     create_index: int = field(name="CreateIndex", default=0)
+
+
+class NodeName(msgspec.Struct):
+    """The name of the node that has an ID: a row of its own, so that no two can have it."""
+
+    node: str
+    create_index: int = 0
+    modify_index: int = 0

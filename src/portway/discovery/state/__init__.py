@@ -14,6 +14,7 @@ from portway.discovery.state.catalog import (
     service_key,
     worst,
 )
+from portway.discovery.state.coordinates import Coordinates, coordinate_key, round_trip
 from portway.discovery.state.draft import Draft
 from portway.discovery.state.kv import KV
 from portway.discovery.state.sessions import Sessions
@@ -26,6 +27,7 @@ __all__ = [
     "KV",
     "Acl",
     "Catalog",
+    "Coordinates",
     "Draft",
     "Host",
     "Instance",
@@ -40,7 +42,9 @@ __all__ = [
     "View",
     "any_change",
     "check_key",
+    "coordinate_key",
     "node_key",
+    "round_trip",
     "service_key",
     "worst",
 ]

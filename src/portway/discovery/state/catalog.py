@@ -7,7 +7,7 @@ are exact and unique per node.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from portway.discovery.model import (
@@ -18,8 +18,10 @@ from portway.discovery.model import (
     WARNING,
     Check,
     Node,
+    NodeName,
     Service,
 )
+from portway.discovery.state.addresses import Addresses
 from portway.discovery.state.table import Table, Touch
 from portway.discovery.state.topic import Reading, Topic, Topics
 
@@ -70,12 +72,13 @@ class Instance:
 
 
 class Host:
-    """A node with everything on it."""
+    """A node with everything on it. Its topic changes with any of that."""
 
-    __slots__ = ("checks", "instances", "node")
+    __slots__ = ("checks", "instances", "node", "topic")
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.topic = Topic()
         self.instances: dict[str, Instance] = {}
         self.checks: dict[str, Check] = {}
         """All checks of the node by ID, those of its services included."""
@@ -118,6 +121,16 @@ class Named:
         self._ordered = None
 
 
+class Group:
+    """The checks of one status, by key. The topic changes with any of them."""
+
+    __slots__ = ("checks", "topic")
+
+    def __init__(self) -> None:
+        self.checks: dict[str, Check] = {}
+        self.topic = Topic()
+
+
 class Catalog:
     """Nodes, services and checks, and what readers ask of them."""
 
@@ -125,6 +138,8 @@ class Catalog:
         self.nodes: Table[Node] = Table("node/", Node, self._node_changed)
         self.services: Table[Service] = Table("service/", Service, self._service_changed)
         self.checks: Table[Check] = Table("check/", Check, self._check_changed)
+        self.ids: Table[NodeName] = Table("node-id/", NodeName)
+        """By node ID in lower case."""
         self.hosts: dict[str, Host] = {}
         self.by_name: dict[str, Named] = {}
         self.by_destination: dict[str, Named] = {}
@@ -135,6 +150,13 @@ class Catalog:
         }
         self.node_ids: dict[str, str] = {}
         """Node ID → node key."""
+        self.node_addresses = Addresses()
+        self.service_addresses = Addresses()
+        """Of services with an address of their own."""
+        self.by_status: dict[str, Group] = {
+            status: Group() for status in (PASSING, WARNING, CRITICAL)
+        }
+        """The checks of each status."""
         self.extinction = Topic()
         """Touched when a service loses its last instance."""
         self._arrivals = Topics()
@@ -151,6 +173,15 @@ class Catalog:
         prefix = name_or_id.lower()
         found = [key for node_id, key in self.node_ids.items() if node_id.startswith(prefix)]
         return self.hosts[found[0]] if len(found) == 1 else None
+
+    def hosts_at(self, address: str) -> list[Host]:
+        """The nodes at an IP address, by name."""
+        return [self.hosts[key] for key in self.node_addresses.at(address)]
+
+    def instances_at(self, address: str) -> list[Instance]:
+        """The services whose own address it is, by node and ID."""
+        keys = (key.partition(SEPARATOR) for key in self.service_addresses.at(address))
+        return [self.hosts[node].instances[service_id] for node, _, service_id in keys]
 
     def read_service(self, name: str) -> Reading[list[Instance]]:
         """The instances of a service, by node and ID."""
@@ -178,38 +209,52 @@ class Catalog:
         return Reading(hosts, self.nodes.topic.index, (self.nodes.topic,))
 
     def read_host(self, name_or_id: str) -> Reading[Host | None]:
-        """One node with its services; wakes on any change of nodes or services."""
-        topics = (self.nodes.topic, self.services.topic)
-        return Reading(self.find_host(name_or_id), max(topic.index for topic in topics), topics)
+        """One node with all on it; wakes on changes of that only, unless it is found by its ID."""
+        host = self.find_host(name_or_id)
+        if host is None:
+            return Reading(None, self.nodes.topic.index, (self.nodes.topic,), found=False)
+        if node_key(name_or_id) == node_key(host.node.node):
+            return Reading(host, host.topic.index, (host.topic,))
+        topics = (host.topic, self.nodes.topic)
+        return Reading(host, max(topic.index for topic in topics), topics)
 
-    def read_checks(self) -> Reading[Iterator[Check]]:
-        """Every check, by node and ID."""
-        rows = self.checks.rows
-        checks = (rows[key] for key in sorted(rows))
-        return Reading(checks, self.checks.topic.index, (self.checks.topic,))
+    def read_checks(self, status: str = "") -> Reading[list[Check]]:
+        """Every check, or those of one status, by node and ID."""
+        rows: Mapping[str, Check] = self.checks.rows
+        topic = self.checks.topic
+        if status:
+            group = self.by_status.get(status) or Group()
+            rows, topic = group.checks, group.topic
+        return Reading([rows[key] for key in sorted(rows)], topic.index, (topic,))
 
     def _node_changed(
         self, key: str, old: Node | None, new: Node | None, revision: int, touch: Touch
     ) -> None:
+        self.node_addresses.move(key, _address(old), _address(new))
         if old is not None and old.id:
             self.node_ids.pop(old.id.lower(), None)
+        host = self.hosts.get(key)
         if new is None:
-            self.hosts.pop(key, None)
+            if host is not None:
+                touch(host.topic)
+                del self.hosts[key]
             return
         if new.id:
             self.node_ids[new.id.lower()] = key
-        host = self.hosts.get(key)
         if host is None:
-            self.hosts[key] = Host(new)
+            host = self.hosts[key] = Host(new)
         else:
             host.node = new
             self._touch_instances(host.instances.values(), touch)
+        touch(host.topic)
 
     def _service_changed(
         self, key: str, old: Service | None, new: Service | None, revision: int, touch: Touch
     ) -> None:
+        self.service_addresses.move(key, _address(old), _address(new))
         node, _, service_id = key.partition(SEPARATOR)
         host = self.hosts[node]
+        touch(host.topic)
         before = [] if old is None else _names(old)
         after = [] if new is None else _names(new)
         for side, name in before:
@@ -255,9 +300,16 @@ class Catalog:
     ) -> None:
         node, _, check_id = key.partition(SEPARATOR)
         host = self.hosts[node]
+        touch(host.topic)
         for check in (old, new):
             if check is None:
                 continue
+            group = self.by_status[check.status]
+            touch(group.topic)
+            if check is new:
+                group.checks[key] = check
+            else:
+                del group.checks[key]
             if check.service_id:
                 instance = host.instances.get(check.service_id)
                 affected = [] if instance is None else [instance]
@@ -279,6 +331,10 @@ class Catalog:
             instance.cache = None
             for side, name in _names(instance.service):
                 touch(self._sides[side][name.lower()].topic)
+
+
+def _address(row: Node | Service | None) -> str:
+    return "" if row is None else row.address
 
 
 def _names(service: Service) -> list[tuple[Side, str]]:

@@ -36,15 +36,20 @@ class Draft:
         return row
 
     def put(self, table: Table[R], key: str, row: R) -> None:
-        """Write a row."""
+        """Write a row. Rows are written in the order of these calls, and deleted likewise."""
         self.get(table, key)
-        self._written[table.prefix + key] = (table, row)
+        path = table.prefix + key
+        if self._written.get(path, (table, row))[1] is None:
+            del self._written[path]  # deleted before: it comes after what was deleted with it
+        self._written[path] = (table, row)
 
     def delete(self, table: Table[R], key: str) -> R | None:
         """Delete a row; returns what it was."""
         old = self.get(table, key)
         if old is not None:
-            self._written[table.prefix + key] = (table, None)
+            path = table.prefix + key
+            self._written.pop(path, None)  # after what was written, or deleted, before
+            self._written[path] = (table, None)
         return old
 
     def guard(self, table: Table[R], prefix: str = "") -> None:

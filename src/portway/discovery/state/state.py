@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import Catalog
+from portway.discovery.state.coordinates import Coordinates
 from portway.discovery.state.kv import KV
 from portway.discovery.state.queries import Queries
 from portway.discovery.state.sessions import Sessions
@@ -15,6 +16,7 @@ class State:
 
     def __init__(self) -> None:
         self.catalog = Catalog()
+        self.coordinates = Coordinates()
         self.kv = KV()
         self.sessions = Sessions()
         self.queries = Queries()
@@ -25,6 +27,8 @@ class State:
                 self.catalog.nodes,
                 self.catalog.services,
                 self.catalog.checks,
+                self.catalog.ids,
+                self.coordinates.table,
                 self.kv.table,
                 self.sessions.table,
                 self.queries.table,
@@ -35,5 +39,8 @@ class State:
                 self.acl.rules,
                 self.acl.bootstraps,
             ],
-            [self.catalog.extinction],
+            [
+                self.catalog.extinction,
+                *(group.topic for group in self.catalog.by_status.values()),
+            ],
         )

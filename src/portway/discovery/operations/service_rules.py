@@ -1,0 +1,137 @@
+"""What a service may look like, whoever registers it. Texts are the documented ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portway.discovery.model import Service
+from portway.discovery.model.catalog import Proxy, Upstream
+
+_GATEWAYS = ("mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway")
+_PORTLESS = ("ingress-gateway", "api-gateway")
+_EXPOSE_PROTOCOLS = ("", "http", "http2")
+ANY_ADDRESS = ("0.0.0.0", "::", "[::]")  # noqa: S104  refused, not bound
+
+
+def problem_of(service: Service) -> str:
+    """What is wrong with a service, several problems in the layout of Go's multierror."""
+    problems = list(_problems(service))
+    if not problems:
+        return ""
+    count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
+    return f"{count} occurred:\n" + "".join(f"\t* {problem}\n" for problem in problems) + "\n"
+
+
+def _problems(service: Service) -> Iterator[str]:
+    if service.kind == "connect-proxy":
+        yield from _proxy_problems(service)
+    elif service.kind in _GATEWAYS:
+        yield from _gateway_problems(service)
+    yield from _port_problems(service)
+
+
+def _proxy_problems(service: Service) -> Iterator[str]:
+    proxy = service.proxy
+    destination = proxy.destination_service_name.strip()
+    if not destination:
+        yield "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
+    if destination == "*":
+        yield "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services"
+    if not service.port and not service.socket_path:
+        yield "Port or SocketPath must be set for a connect-proxy"
+    if service.connect.native:
+        yield "A Proxy cannot also be Connect Native, only typical services"
+    yield from _upstream_problems(proxy)
+    yield from _expose_problems(proxy)
+
+
+def _upstream_problems(proxy: Proxy) -> Iterator[str]:
+    seen: set[tuple[str, ...]] = set()
+    bound: set[str] = set()
+    for upstream in proxy.upstreams:
+        if not upstream.destination_name:
+            yield "upstream destination name cannot be empty"
+            continue
+        if upstream.destination_name == "*" and not upstream.centrally_configured:
+            yield "upstream destination name cannot be a wildcard"
+            continue
+        where = _bound(upstream)
+        if not where and not upstream.centrally_configured and proxy.mode != "transparent":
+            yield "upstream local bind port or local socket path must be defined and nonzero"
+            continue
+        identity = (upstream.destination_type, upstream.destination_name, upstream.datacenter)
+        if (*identity, where) in seen:
+            yield f"upstreams cannot contain duplicates of {upstream.destination_name}"
+            continue
+        seen.add((*identity, where))
+        if where and where in bound:
+            yield (
+                "upstreams cannot contain duplicates by local bind address and port or unix path; "
+                f'"{where}" is specified twice'
+            )
+            continue
+        bound.add(where)
+
+
+def _bound(upstream: Upstream) -> str:
+    if upstream.local_bind_socket_path:
+        return upstream.local_bind_socket_path
+    if upstream.local_bind_port:
+        return f"{upstream.local_bind_address or '127.0.0.1'}:{upstream.local_bind_port}"
+    return ""
+
+
+def _expose_problems(proxy: Proxy) -> Iterator[str]:
+    paths: set[str] = set()
+    listeners: set[int] = set()
+    for exposed in proxy.expose.paths:
+        if not exposed.path:
+            yield "expose.paths: empty path exposed"
+        if exposed.path in paths:
+            yield "expose.paths: duplicate paths exposed"
+        paths.add(exposed.path)
+        if exposed.listener_port in listeners:
+            yield "expose.paths: duplicate listener ports exposed"
+        listeners.add(exposed.listener_port)
+        if not 0 < exposed.listener_port <= 65535:
+            yield f"expose.paths: invalid listener port: {exposed.listener_port}"
+        if exposed.protocol.lower() not in _EXPOSE_PROTOCOLS:
+            yield (
+                f"protocol '{exposed.protocol}' not supported for path: {exposed.path}, "
+                "must be in: [http http2]"
+            )
+
+
+def _gateway_problems(service: Service) -> Iterator[str]:
+    kind, proxy = service.kind, service.proxy
+    if not service.port and kind not in _PORTLESS:
+        yield f"Port must be non-zero for a {kind}"
+    for name, given in (
+        ("DestinationServiceName", proxy.destination_service_name),
+        ("DestinationServiceID", proxy.destination_service_id),
+        ("LocalServiceAddress", proxy.local_service_address),
+        ("LocalServicePort", proxy.local_service_port),
+        ("LocalServiceSocketPath", proxy.local_service_socket_path),
+        ("Upstreams", proxy.upstreams),
+    ):
+        if given:
+            yield f"The Proxy.{name} configuration is invalid for a {kind}"
+
+
+def _port_problems(service: Service) -> Iterator[str]:
+    if not 0 <= service.port <= 65535:
+        yield f"Port {service.port} is not between 0 and 65535"
+    if not service.ports:
+        return
+    names = [port.name for port in service.ports]
+    if service.port:
+        yield "Port and Ports cannot both be set"
+    if not all(names):
+        yield "every one of Ports needs a Name"
+    if len(set(names)) < len(names):
+        yield "names of Ports must be unique"
+    if sum(port.default for port in service.ports) != 1:
+        yield "exactly one of Ports must be the Default"
+    for port in service.ports:
+        if not 0 < port.port <= 65535:
+            yield f"port {port.port} of Ports is not between 1 and 65535"
