@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from portway.agent.api.agent import AgentApi
 from portway.agent.api.checks import ChecksApi
 from portway.agent.api.services import ServicesApi
+from portway.agent.api.streams import StreamsApi
 from portway.agent.runtime import Runtime
 from portway.discovery.api.route import Route
 
@@ -17,5 +18,6 @@ def agent_routes(runtime: Runtime, reload: Callable[[], Awaitable[None]]) -> tup
         AgentApi(runtime, reload),
         ServicesApi(runtime.agent, runtime.config.datacenter),
         ChecksApi(runtime.agent),
+        StreamsApi(runtime),
     )
     return tuple(route for family in families for route in family.routes())

@@ -54,11 +54,15 @@ class App:
             return
         request = Request(scope, receive, self.context)
         try:
-            answer = await self._answer(request)
+            await self._send(request, await self._answered(request), send)
         except asyncio.CancelledError:
-            if scope.get("portway.gone"):
-                return  # nobody waits for this answer any more
-            raise
+            if not scope.get("portway.gone"):
+                raise
+            # Nobody waits for this answer any more.
+
+    async def _answered(self, request: Request) -> Answer:
+        try:
+            answer = await self._answer(request)
         except ApiError as error:
             answer = text_answer(error.message, error.status)
         except (PermissionDeniedError, AclNotFoundError) as error:
@@ -72,7 +76,7 @@ class App:
         except Exception:
             log.exception("Request failed", method=request.method, path=request.path)
             answer = text_answer("internal error; the agent's log has the details", 500)
-        await self._send(request, answer, send)
+        return answer
 
     async def _answer(self, request: Request) -> Answer:
         path, settings = request.path, self.context.settings
@@ -132,6 +136,7 @@ class App:
             )
         body = answer.body
         if not isinstance(body, bytes):
+            request.scope["portway.task"] = asyncio.current_task()
             await _stream(body, answer.status, headers, send)
             return
         if answer.content_type == JSON and (
