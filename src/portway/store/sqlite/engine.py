@@ -1,93 +1,109 @@
-"""The SQLite engine: requests go to the writer, reads to the readers, events to the watches."""
+"""The SQLite engine: requests and reads go to the backend, what they change to the watches."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from portway.store import (
     Batch,
     Committed,
+    Compare,
     Condition,
+    Event,
     Operation,
     Put,
     Record,
     Snapshot,
     Status,
+    Store,
     StoreClosedError,
     StoreError,
-    Unchanged,
     Version,
     Watch,
 )
-from portway.store.sqlite import schema, tables, writer
+from portway.store.sqlite import messages, schema, tables
+from portway.store.sqlite.backend import Backend, InMemory
 from portway.store.sqlite.backup import write_backup
 from portway.store.sqlite.compaction import Limits
+from portway.store.sqlite.keys import number_kept
 from portway.store.sqlite.leases import Leases
-from portway.store.sqlite.readers import Readers
+from portway.store.sqlite.messages import Applied, Commit, Compact, Failed, Grant, Reply, Revoke
+from portway.store.sqlite.process import open_on_disk
 from portway.store.sqlite.watches import Deliver, Hub
 
 T = TypeVar("T")
 MAX_VALUE: Final = 64 << 20
-"""Bytes; far above every limit of the layers above."""
+"""Bytes of a value; far above every limit of the layers above."""
+MAX_COMMIT: Final = 1 << 30
+"""Bytes of the values of a commit."""
 _MAX_TTL: Final = 10.0 * 365 * 24 * 3600
+
+Write = tuple[str, bytes | None, int]
+
+
+class _Pending(NamedTuple):
+    future: asyncio.Future[Any]
+    writes: list[Write]
 
 
 class SqliteStore:
-    """A store in a SQLite database. Make one with ``open_sqlite``."""
+    """A store in a SQLite database. Make one with ``open_store``."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        path: Path,
-        readers: Readers | None,
-        release: Callable[[], None],
-        keep_versions: Mapping[str, int],
-        limits: Limits,
-    ) -> None:
-        self._path = path
-        self._readers = readers
-        self._release = release
-        self._keep = sorted(keep_versions.items(), reverse=True)  # longer prefixes come first
+    def __init__(self, backend: Backend, keep_versions: Mapping[str, int]) -> None:
+        self._backend = backend
+        self._kept = number_kept(keep_versions)
         self._loop = asyncio.get_running_loop()
-        self._closed: asyncio.Task[None] | None = None
-        self._writer = writer.Writer(connection, path, self._kept, limits, self._hand_back)
-        self._hub = Hub(self._writer.state.revision)
-        self._leases = Leases(self._writer.leases, self._revoke)
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, _Pending] = {}
+        self._closing: asyncio.Task[None] | None = None
+        self._unusable: StoreError | None = None
+        self._hub = Hub(backend.revision)
+        self._leases = Leases(backend.leases, self._revoke)
+        backend.start(self)
 
     async def commit(
         self, conditions: Sequence[Condition], operations: Sequence[Operation]
     ) -> Committed:
         """Apply all operations if all conditions hold. Raises StoreError."""
-        _check(conditions, operations)
-        future = self._future()
-        self._writer.submit(writer.Commit(conditions, operations, future))
-        committed: Committed = await future
+        compares: list[tuple[str, int]] = []
+        unchanged: list[tuple[str, int]] = []
+        for condition in conditions:
+            kind = compares if isinstance(condition, Compare) else unchanged
+            kind.append((_checked(condition[0]), condition[1]))
+        writes = _writes(operations)
+        pending = self._ask(writes)
+        self._backend.submit(Commit(pending[0], compares, unchanged, writes))
+        committed: Committed = await pending[1]
         return committed
 
     async def read(self, prefix: str = "") -> Snapshot:
         """All records under ``prefix``, linearizable."""
+        _checked(prefix)
         return await self._query(lambda connection: tables.snapshot(connection, prefix))
 
     async def get(self, key: str) -> Record | None:
         """One record, linearizable."""
+        _checked(key)
         return await self._query(lambda connection: tables.record(connection, key))
 
     async def revision(self) -> int:
         """The revision of the last commit, linearizable."""
         self._check_open()
-        # A commit has not been answered before it was published here.
+        # No commit is answered before it was published here.
         return self._hub.revision
 
     async def watch(self, prefix: str, after: int, deliver: Deliver) -> Watch:
         """Call ``deliver`` with every batch of a revision greater than ``after``."""
         self._check_open()
+        _checked(prefix)
 
-        async def replay(prefix: str, after: int, until: int) -> tuple[int, list[Batch]]:
+        async def replay(until: int) -> tuple[int, list[Batch]]:
             return await self._query(
                 lambda connection: tables.replay(connection, prefix, after, until)
             )
@@ -95,7 +111,8 @@ class SqliteStore:
         return await self._hub.watch(prefix, after, deliver, replay)
 
     async def versions(self, key: str, limit: int = 64) -> list[Version]:
-        """The kept versions of a key, newest first; 1 for keys of which none are kept."""
+        """The kept versions of a key, newest first; of keys without, what they are now."""
+        _checked(key)
         most = min(limit, self._kept(key) or 1)
         return await self._query(lambda connection: tables.versions(connection, key, most))
 
@@ -104,8 +121,8 @@ class SqliteStore:
         if not 0 < ttl <= _MAX_TTL:
             raise StoreError(f"a lease of {ttl} seconds: must be more than 0, at most {_MAX_TTL:g}")
         lease = secrets.randbits(62) | 1 << 62
-        future = self._future()
-        self._writer.submit(writer.Grant(lease, ttl, future))
+        number, future = self._ask()
+        self._backend.submit(Grant(number, lease, ttl))
         await future
         self._leases.start(lease, ttl)
         return lease
@@ -126,11 +143,11 @@ class SqliteStore:
             raise StoreError(
                 f"cannot compact to revision {revision}: the last one is {self._hub.revision}"
             )
-        while True:
-            future = self._future()
-            self._writer.submit(writer.Compact(revision, future))
-            if await future:
-                return
+        complete = False
+        while not complete:
+            number, future = self._ask()
+            self._backend.submit(Compact(number, revision))
+            complete = await future
 
     async def backup(self, path: str) -> int:
         """Write a complete copy to a new file (0600) while serving; returns its revision."""
@@ -138,95 +155,131 @@ class SqliteStore:
 
     async def status(self) -> Status:
         """Sizes and revisions."""
-        return await self._query(self._status)
+        state = await self._query(schema.read_state)
+        return Status(state.revision, state.compacted, state.keys, self._backend.size())
 
     async def close(self) -> None:
         """Finish what is under way and release everything."""
-        if self._closed is None:
-            self._closed = self._loop.create_task(self._close())
-        await asyncio.shield(self._closed)
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         await self._leases.close()
-        if self._readers is not None:
-            await asyncio.to_thread(self._readers.close)
-        future = self._loop.create_future()
-        self._writer.submit(writer.Stop(future))
-        try:
-            await future
-        finally:
-            self._writer.join()
-            self._release()
+        await self._backend.close()
+        self.lost(StoreClosedError("the store is closed"))
 
-    def _hand_back(self, batches: Sequence[Batch], results: Sequence[writer.Result]) -> None:
+    def receive(self, replies: Sequence[Reply]) -> None:
+        """Take a group's replies: first the watches hear of it, then those who asked."""
+        batches: list[Batch] = []
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        for reply in replies:
+            future, writes = self._pending.pop(reply.number)
+            answer: Any = None
+            events: list[Event] = []
+            if isinstance(reply, Applied):
+                answer = Committed(reply.succeeded, reply.revision)
+                events = _events(reply, writes) if reply.succeeded else events
+            elif isinstance(reply, messages.Revoked):
+                events = [Event(key, None) for key in reply.keys]
+            elif isinstance(reply, Failed):
+                answer = messages.failure(reply)
+            else:
+                answer = reply.complete
+            if events and not isinstance(reply, messages.Done | Failed):
+                batches.append(Batch(reply.revision, tuple(events)))
+            answers.append((future, answer))
         if batches:
             self._hub.publish(batches)
-        for future, result in results:
-            if future.done():
+        for future, answer in answers:
+            if future.done():  # whoever asked has gone
                 continue
-            if isinstance(result, BaseException):
-                future.set_exception(result)
+            if isinstance(answer, StoreError):
+                future.set_exception(answer)
             else:
-                future.set_result(result)
+                future.set_result(answer)
+
+    def lost(self, reason: StoreError) -> None:
+        """Nothing can be written any more: say so to all who wait, and to all who come."""
+        self._unusable = self._unusable or reason
+        pending, self._pending = self._pending, {}
+        for future, _ in pending.values():
+            if not future.done():
+                future.set_exception(reason)
 
     async def _revoke(self, lease: int) -> None:
-        future = self._future()
-        self._writer.submit(writer.Revoke(lease, future))
+        number, future = self._ask()
+        self._backend.submit(Revoke(number, lease))
         await future
 
     async def _query(self, function: Callable[[sqlite3.Connection], T]) -> T:
         self._check_open()
-        if self._readers is not None:
-            return await self._readers.run(function)
-        future = self._future()
-        self._writer.submit(writer.Call(function, future))
-        result: T = await future
-        return result
+        return await self._backend.query(function)
 
-    def _status(self, connection: sqlite3.Connection) -> Status:
-        state = schema.read_state(connection)
-        if self._readers is None:
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            size = pages * schema.PAGE_SIZE
-        else:
-            files = (self._path, Path(f"{self._path}-wal"))
-            size = sum(file.stat().st_size for file in files if file.exists())
-        return Status(state.revision, state.compacted, state.keys, size)
-
-    def _kept(self, key: str) -> int:
-        for prefix, number in self._keep:
-            if key.startswith(prefix):
-                return number
-        return 0
+    def _ask(self, writes: list[Write] | None = None) -> tuple[int, asyncio.Future[Any]]:
+        self._check_open()
+        if self._unusable is not None:
+            raise self._unusable
+        number = next(self._numbers)
+        future = self._loop.create_future()
+        self._pending[number] = _Pending(future, writes or [])
+        return number, future
 
     def _check_open(self) -> None:
-        if self._closed is not None:
-            raise StoreClosedError(f"{self._path}: the store is closed")
-
-    def _future(self) -> asyncio.Future[Any]:
-        self._check_open()
-        return self._loop.create_future()
+        if self._closing is not None:
+            raise StoreClosedError("the store is closed")
 
 
-def _check(conditions: Sequence[Condition], operations: Sequence[Operation]) -> None:
+async def open_store(path: str | None, keep_versions: Mapping[str, int], limits: Limits) -> Store:
+    """Open a store; see ``open_sqlite``."""
+    backend: Backend
+    if path is None:
+        backend = InMemory(keep_versions, limits)
+    else:
+        backend = await open_on_disk(Path(path).absolute(), keep_versions, limits)
+    return SqliteStore(backend, keep_versions)
+
+
+def _events(reply: Applied, writes: list[Write]) -> list[Event]:
+    revision = reply.revision
+    events = []
+    for (key, value, lease), (created, version) in zip(writes, reply.effects, strict=True):
+        if version > 0 and value is not None:
+            events.append(Event(key, Record(key, value, created, revision, version, lease)))
+        elif version == 0:
+            events.append(Event(key, None))
+    return events
+
+
+def _writes(operations: Sequence[Operation]) -> list[Write]:
+    """Operations as the writer takes them: of several on one key the last."""
     if len(operations) > schema.MAX_OPERATIONS:
         raise StoreError(
             f"{len(operations)} operations: at most {schema.MAX_OPERATIONS} go at once"
         )
+    writes: dict[str, Write] = {}
+    total = 0
     for operation in operations:
-        _check_key(operation.key)
-        if isinstance(operation, Put) and len(operation.value) > MAX_VALUE:
-            raise StoreError(
-                f"key {operation.key!r}: a value of {len(operation.value)} bytes;"
-                f" at most {MAX_VALUE} can be stored"
-            )
-    for condition in conditions:
-        _check_key(condition.prefix if isinstance(condition, Unchanged) else condition.key)
+        key = _checked(operation.key)
+        if isinstance(operation, Put):
+            size = len(operation.value)
+            total += size
+            if size > MAX_VALUE:
+                raise StoreError(
+                    f"key {key!r}: a value of {size} bytes; at most {MAX_VALUE} can be stored"
+                )
+            writes[key] = (key, operation.value, operation.lease)
+        else:
+            writes[key] = (key, None, 0)
+    if total > MAX_COMMIT:
+        raise StoreError(f"a commit of {total} bytes; at most {MAX_COMMIT} can go at once")
+    return list(writes.values())
 
 
-def _check_key(key: str) -> None:
+def _checked(key: str) -> str:
     if not key.isascii():
         try:
             key.encode()
         except UnicodeEncodeError as error:
             raise StoreError(f"key {key!r}: is not valid Unicode") from error
+    return key

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from portway.store import StoreError
@@ -14,13 +15,14 @@ from portway.store.sqlite.errors import damaged, explain
 
 DATABASE = "store.db"
 _LOCK = "lock"
+_PATIENCE = 10.0
 
 
-def lock(directory: Path) -> int:
-    """Make the directory if needed and claim it; closing the descriptor gives it up.
+def lock(directory: Path, owner: int) -> int:
+    """Make the directory if needed and claim it for the process ``owner``.
 
-    The directory is for its owner only (0700). Raises StoreError when it cannot be used, or
-    another process has it.
+    Closing the descriptor that is returned, or ending, gives it up. The directory is for its
+    owner only (0700). Raises StoreError when it cannot be used, or another process has it.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,19 +31,37 @@ def lock(directory: Path) -> int:
         descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"{directory}: cannot be used for the store: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        raise StoreError(
-            f"{directory}: is in use by another process{f' (pid {owner})' if owner else ''};"
-            " stop that one first, or use another data directory"
-        ) from error
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            # The writer of an owner that was killed ends as soon as it notices.
+            if _runs(holder) or time.monotonic() > give_up:
+                os.close(descriptor)
+                raise StoreError(
+                    f"{directory}: is in use by another process (pid {holder or 'unknown'});"
+                    " stop that one first, or use another data directory"
+                ) from error
+            time.sleep(0.01)
     with contextlib.suppress(OSError):  # a full disk: the number only helps to find the owner
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        os.pwrite(descriptor, b"%d\n" % owner, 0)
     return descriptor
+
+
+def _runs(pid: str) -> bool:
+    if not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def open_database(path: Path) -> sqlite3.Connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 _HIGHEST = 0x10FFFF
 _BEFORE_SURROGATES = 0xD7FF
 _AFTER_SURROGATES = 0xE000
@@ -23,3 +25,16 @@ def in_range(prefix: str, column: str = "key") -> tuple[str, tuple[str, ...]]:
     if end is None:
         return f"{column} >= ?", (prefix,)
     return f"{column} >= ? AND {column} < ?", (prefix, end)
+
+
+def number_kept(keep_versions: Mapping[str, int]) -> Callable[[str], int]:
+    """How many versions of a key are kept, 0 for none; the longest prefix decides."""
+    rules = sorted(keep_versions.items(), reverse=True)  # of two that match, the longer is first
+
+    def kept(key: str) -> int:
+        for prefix, number in rules:
+            if key.startswith(prefix):
+                return number
+        return 0
+
+    return kept

@@ -6,30 +6,20 @@ although all of them are written by one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from portway.store import (
-    Batch,
-    Committed,
-    Compare,
-    Condition,
-    Delete,
-    Event,
-    LeaseNotFoundError,
-    Operation,
-    Put,
-    Record,
-    StoreError,
-)
+from portway.store import LeaseNotFoundError, StoreError
+from portway.store.sqlite.messages import Applied, Commit, Revoked
 
 
 class Known(NamedTuple):
     """What must be known of an existing key to judge a request."""
 
-    modified: int
     created: int
+    modified: int
     version: int
+    lease: int = 0
 
 
 class Facts(NamedTuple):
@@ -38,41 +28,64 @@ class Facts(NamedTuple):
     revision: int
     keys: int
     known: dict[str, Known]
-    """The keys that compares and operations name, those of them that exist."""
+    """The keys that compares and writes name, those of them that exist."""
     leases: Collection[int]
     changed: Callable[[str, int, int], Iterable[str]]
     """Prefix, revision, limit → existing keys under the prefix that were written later."""
-    attached: Callable[[int], Iterable[tuple[str, Known]]]
+    attached: Callable[[int], dict[str, Known]]
     """Lease → its keys."""
 
 
-class Plan:
-    """The effect of the requests judged so far."""
+class Entry(NamedTuple):
+    """One event for the log, in the order of its table's columns."""
 
-    def __init__(self, facts: Facts) -> None:
+    id: int
+    key: str
+    value: bytes | None
+    created: int
+    version: int
+    lease: int
+    kept: int
+
+
+class Plan:
+    """The effect of the requests judged so far.
+
+    ``first_id`` gives the log id of a revision's first event, ``kept`` how many versions of a key
+    are to be kept.
+    """
+
+    def __init__(
+        self, facts: Facts, first_id: Callable[[int], int], kept: Callable[[str], int]
+    ) -> None:
         self.revision = facts.revision
         self.keys = facts.keys
-        self.batches: list[Batch] = []
-        self.written: dict[str, Record | None] = {}
+        self.entries: list[Entry] = []
+        self.written: dict[str, tuple[Known, bytes] | None] = {}
         """Every key the group changes, with what it is in the end; ``None`` is deleted."""
         self.granted: dict[int, float] = {}
         self.revoked: set[int] = set()
         self._facts = facts
+        self._known: dict[str, Known | None] = dict(facts.known)
+        self._first_id = first_id
+        self._kept = kept
 
-    def commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Committed:
+    def commit(self, request: Commit) -> Applied:
         """Judge one commit. Raises StoreError, and then has changed nothing."""
-        for condition in conditions:
-            if not self._holds(condition):
-                return Committed(False, self.revision)
-        for operation in operations:
-            if isinstance(operation, Put) and operation.lease and not self._alive(operation.lease):
-                raise LeaseNotFoundError(
-                    f"key {operation.key!r}: lease {operation.lease} does not exist"
-                )
-        if len(operations) > 1:
-            operations = list({operation.key: operation for operation in operations}.values())
-        self._apply(operations)
-        return Committed(True, self.revision)
+        number, writes = request.number, request.writes
+        known = self._known
+        for key, modified in request.compares:
+            current = known.get(key)
+            if modified != (0 if current is None else current.modified):
+                return Applied(number, False, self.revision, [])
+        for prefix, revision in request.unchanged:
+            if not self._unchanged(prefix, revision):
+                return Applied(number, False, self.revision, [])
+        for key, _, lease in writes:
+            if lease and not self._alive(lease):
+                raise LeaseNotFoundError(f"key {key!r}: lease {lease} does not exist")
+        effects = self._apply(writes)
+        return Applied(number, True, self.revision, effects)
 
     def grant(self, lease: int, ttl: float) -> None:
         """Make a lease."""
@@ -80,78 +93,70 @@ class Plan:
             raise StoreError(f"lease {lease} exists already")
         self.granted[lease] = ttl
 
-    def revoke(self, lease: int) -> None:
+    def revoke(self, number: int, lease: int) -> Revoked:
         """End a lease and delete its keys; nothing happens when it does not exist."""
         if not self._alive(lease):
-            return
+            return Revoked(number, self.revision, [])
         # What the group has written already decides over what the store still says.
-        keys = [key for key, record in self.written.items() if record and record.lease == lease]
-        for key, known in self._facts.attached(lease):
+        keys = [key for key, now in self.written.items() if now and now[0].lease == lease]
+        for key, known in self._facts.attached(lease).items():
             if key not in self.written:
-                self._facts.known[key] = known
+                self._known[key] = known
                 keys.append(key)
-        self._apply([Delete(key) for key in sorted(keys)])
+        keys.sort()
+        self._apply([(key, None, 0) for key in keys])
         self.granted.pop(lease, None)
         self.revoked.add(lease)
+        return Revoked(number, self.revision, keys)
 
     def _alive(self, lease: int) -> bool:
         if lease in self.revoked:
             return False
         return lease in self.granted or lease in self._facts.leases
 
-    def _current(self, key: str) -> Known | Record | None:
-        if key in self.written:
-            return self.written[key]
-        return self._facts.known.get(key)
-
-    def _holds(self, condition: Condition) -> bool:
-        if isinstance(condition, Compare):
-            current = self._current(condition.key)
-            modified = 0 if current is None else _modified(current)
-            return modified == condition.mod_revision
-        prefix, revision = condition
+    def _unchanged(self, prefix: str, revision: int) -> bool:
         if revision >= self.revision:
             return True
-        gone = 0
-        for key, record in self.written.items():
+        overtaken = 0
+        for key, now in self.written.items():
             if key.startswith(prefix):
-                if record is not None and record.mod_revision > revision:
+                if now is not None and now[0].modified > revision:
                     return False
-                gone += 1
-        # Keys the group has deleted are still in the store: one more than those decides.
-        changed = self._facts.changed(prefix, revision, gone + 1)
+                overtaken += 1
+        # The store does not know yet what the group has done to these: one key more decides.
+        changed = self._facts.changed(prefix, revision, overtaken + 1)
         return all(key in self.written for key in changed)
 
-    def _apply(self, operations: Sequence[Operation]) -> None:
+    def _apply(self, writes: list[tuple[str, bytes | None, int]]) -> list[tuple[int, int]]:
         revision = self.revision + 1
-        events = []
-        for operation in operations:
-            key = operation.key
-            current = self._current(key)
-            if isinstance(operation, Put):
+        entry_id = self._first_id(revision)
+        effects = []
+        for key, value, lease in writes:
+            current = self._known.get(key)
+            if value is not None:
                 if current is None:
                     self.keys += 1
-                    record = Record(key, operation.value, revision, revision, 1, operation.lease)
+                    known = Known(revision, revision, 1, lease)
                 else:
-                    created = _created(current)
-                    version = current.version + 1
-                    record = Record(
-                        key, operation.value, created, revision, version, operation.lease
-                    )
-                self.written[key] = record
-                events.append(Event(key, record))
+                    known = Known(current.created, revision, current.version + 1, lease)
+                self._known[key] = known
+                self.written[key] = (known, value)
             elif current is not None:
                 self.keys -= 1
-                self.written[key] = None
-                events.append(Event(key, None))
-        if events:
+                known = _DELETED
+                self._known[key] = self.written[key] = None
+            else:
+                effects.append((0, -1))
+                continue
+            effects.append((known.created, known.version))
+            self.entries.append(
+                Entry(
+                    entry_id, key, value, known.created, known.version, known.lease, self._kept(key)
+                )
+            )
+            entry_id += 1
             self.revision = revision
-            self.batches.append(Batch(revision, tuple(events)))
+        return effects
 
 
-def _modified(current: Known | Record) -> int:
-    return current.modified if isinstance(current, Known) else current.mod_revision
-
-
-def _created(current: Known | Record) -> int:
-    return current.created if isinstance(current, Known) else current.create_revision
+_DELETED = Known(0, 0, 0)

@@ -25,7 +25,9 @@ class Readers:
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         for _ in range(_READERS):
-            self._idle.put(schema.connect(str(path)))
+            connection = schema.connect(str(path))
+            connection.execute("PRAGMA query_only = ON")
+            self._idle.put(connection)
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with a connection. Raises StoreError."""

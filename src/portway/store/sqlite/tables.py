@@ -1,7 +1,7 @@
 """Reads and writes of the tables. Many rows go into few statements.
 
-Each step of a statement gives up Python's global lock and has to win it back, which under load
-costs far more than the step: rows are written, and keys looked up, by statements of many rows.
+Rows are written, and keys looked up, by statements of many rows: calling SQLite costs more than
+what it does for one.
 """
 # ruff: noqa: S608 - what is put together are question marks and fixed conditions
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from portway.store import Batch, Event, Record, Snapshot, Version
 from portway.store.sqlite.keys import in_range
-from portway.store.sqlite.plan import Known
+from portway.store.sqlite.plan import Entry, Known
 from portway.store.sqlite.schema import State, first_id, read_state, revision_of, transaction
 
 _SIZES = (256, 64, 16, 4, 1)
@@ -50,12 +50,12 @@ def lookup(connection: sqlite3.Connection, keys: Iterable[str]) -> dict[str, Kno
         # One row with everything: one step. Keys go in only; they may hold any character.
         (text,) = connection.execute(
             f"WITH wanted (i, key) AS ({_numbered(len(chunk))})"
-            " SELECT json_group_array(json_array(i, modified, created, version))"
+            " SELECT json_group_array(json_array(i, created, modified, version))"
             " FROM wanted CROSS JOIN records USING (key)",
             chunk,
         ).fetchone()
-        for i, modified, created, version in json.loads(text):
-            found[chunk[i]] = Known(modified, created, version)
+        for i, created, modified, version in json.loads(text):
+            found[chunk[i]] = Known(created, modified, version)
     return found
 
 
@@ -85,18 +85,21 @@ def changed(
     return [key for (key,) in rows]
 
 
-def attached(connection: sqlite3.Connection, lease: int) -> list[tuple[str, Known]]:
+def attached(connection: sqlite3.Connection, lease: int) -> dict[str, Known]:
     """The keys on a lease."""
     rows = connection.execute(
-        "SELECT key, modified, created, version FROM records WHERE lease = ? AND lease <> 0",
+        "SELECT key, created, modified, version, lease FROM records WHERE lease = ? AND lease <> 0",
         (lease,),
     )
-    return [(key, Known(*known)) for key, *known in rows]
+    return {key: Known(*known) for key, *known in rows}
 
 
-def write_records(connection: sqlite3.Connection, written: dict[str, Record | None]) -> None:
+def write_records(
+    connection: sqlite3.Connection, written: dict[str, tuple[Known, bytes] | None]
+) -> None:
     """Put or delete every key as ``written`` has it."""
-    for chunk in _chunks([record for record in written.values() if record is not None]):
+    puts = [(key, now[1], *now[0]) for key, now in written.items() if now is not None]
+    for chunk in _chunks(puts):
         connection.execute(
             "INSERT INTO records (key, value, created, modified, version, lease)"
             f" {_values(6, len(chunk))} ON CONFLICT (key) DO UPDATE SET value = excluded.value,"
@@ -104,23 +107,13 @@ def write_records(connection: sqlite3.Connection, written: dict[str, Record | No
             " version = excluded.version, lease = excluded.lease",
             list(chain.from_iterable(chunk)),
         )
-    for chunk in _chunks([key for key, record in written.items() if record is None]):
+    for chunk in _chunks([key for key, now in written.items() if now is None]):
         connection.execute(f"DELETE FROM records WHERE key IN ({_marks(len(chunk))})", chunk)
 
 
-def write_log(
-    connection: sqlite3.Connection, batches: Iterable[Batch], kept: Callable[[str], int]
-) -> None:
+def write_log(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Append events to the log."""
-    rows: list[tuple[object, ...]] = []
-    for revision, events in batches:
-        for log_id, (key, record) in enumerate(events, first_id(revision)):
-            if record is None:
-                rows.append((log_id, key, None, 0, 0, 0, kept(key)))
-            else:
-                _, value, created, _, version, lease = record
-                rows.append((log_id, key, value, created, version, lease, kept(key)))
-    for chunk in _chunks(rows):
+    for chunk in _chunks(entries):
         connection.execute(
             "INSERT INTO log (id, key, value, created, version, lease, kept)"
             f" {_values(7, len(chunk))}",

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from portway.store import Batch, CompactedError
 
 Deliver = Callable[[Sequence[Batch]], None]
-Replay = Callable[[str, int, int], Awaitable[tuple[int, list[Batch]]]]
+Replay = Callable[[int], Awaitable[tuple[int, list[Batch]]]]
 
 
 class Subscription:
@@ -66,7 +66,10 @@ class Hub:
     async def watch(
         self, prefix: str, after: int, deliver: Deliver, replay: Replay
     ) -> Subscription:
-        """Begin a watch; ``replay`` reads the past. Raises CompactedError."""
+        """Begin a watch. Raises CompactedError.
+
+        ``replay(until)`` reads the past: the revision up to which it is gone, and the batches.
+        """
         subscription = Subscription(self, prefix, after, deliver)
         self.subscriptions[subscription] = None
         if after >= self.revision:
@@ -74,7 +77,7 @@ class Hub:
         subscription.pending = []
         until = self.revision
         try:
-            compacted, batches = await replay(prefix, after, until)
+            compacted, batches = await replay(until)
         except BaseException:
             subscription.cancel()
             raise
