@@ -11,12 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from portway.discovery.acl.errors import (
-    AclDisabledError,
-    AclError,
-    AclNotFoundError,
-    PermissionDeniedError,
-)
+from portway.discovery.acl.errors import AclError
 from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
@@ -65,12 +60,8 @@ class App:
             answer = await self._answer(request)
         except ApiError as error:
             answer = text_answer(error.message, error.status)
-        except (PermissionDeniedError, AclNotFoundError) as error:
-            answer = text_answer(str(error), 403)
-        except AclDisabledError as error:
-            answer = text_answer(str(error), 401)
         except AclError as error:
-            answer = text_answer(str(error), 500)
+            answer = text_answer(str(error), error.status)
         except StoreError as error:
             answer = text_answer(f"rpc error making call: {error}", 500)
         except Exception:
