@@ -56,10 +56,12 @@ def translate(tree: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     warnings: list[str] = []
     result = tree
     for old, new in RENAMED.items():
+        if not _has(tree, old):
+            continue
         value = _get(tree, old)
+        result = _without(result, old)
         if value is None:
             continue
-        result = _without(result, old)
         present = _get(result, new)
         if present is None:
             result = _with(result, new, _modern(old, value, warnings))
@@ -85,6 +87,13 @@ def _modern(old: str, value: Any, warnings: list[str]) -> Any:
 def _block(node: Any) -> Any:
     """A block, also when HCL made it a list of one."""
     return node[0] if isinstance(node, list) and len(node) == 1 else node
+
+
+def _has(tree: Any, path: str) -> bool:
+    """Whether the key is there, be it with ``null``."""
+    blocks, _, name = path.rpartition(".")
+    block = _block(_get(tree, blocks) if blocks else tree)
+    return isinstance(block, dict) and name in block
 
 
 def _get(tree: Any, path: str) -> Any:

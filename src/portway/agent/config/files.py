@@ -124,7 +124,7 @@ def _placed(issue: Issue, text: str) -> str:
     name = re.sub(r"\[[^]]*\]", "", issue.path.rpartition(".")[2])
     key = rf'(?<![\w".-])"?{re.escape(name)}"?\s*(?:[=:{{]|"[^"\n]*"\s*\{{)'
     places = list(_first_two(re.finditer(key, text))) if name else []
-    if len(places) != 1:
+    if len(places) != 1 or "\n" not in text.strip():
         return issue.text
     return f"{issue.text} (line {text.count(chr(10), 0, places[0].start()) + 1})"
 
