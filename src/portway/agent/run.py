@@ -71,7 +71,9 @@ class _Process:
 
     async def _serve(self) -> None:
         runtime = self._runtime
-        context = Context(runtime.server, runtime.resolver, runtime.settings)
+        context = Context(
+            runtime.server, runtime.resolver, runtime.settings, runtime.observe_request
+        )
         app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
         self._listeners.serve(app)
 

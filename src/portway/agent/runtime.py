@@ -14,11 +14,13 @@ from portway.agent.agent import Agent
 from portway.agent.aliases import Aliases
 from portway.agent.config.config import AgentConfig
 from portway.agent.files import Files
+from portway.agent.gauges import process_gauges, state_gauges
 from portway.agent.identity import health_of, member_of, node_of, server_service
 from portway.agent.local import Local
 from portway.agent.logs import LEVELS, Log
 from portway.agent.server_link import ServerLink
 from portway.agent.sync import Sync
+from portway.agent.telemetry import Telemetry
 from portway.discovery.acl import AclSettings, Resolver, tokens
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import Settings
@@ -44,6 +46,7 @@ class Runtime:
         self.config = config
         self.log = log_
         self.started = time.time()
+        self.telemetry = Telemetry()
         self.left = asyncio.Event()
         """Set when the agent is to leave and end."""
         self.tokens = _tokens(config)
@@ -90,6 +93,8 @@ class Runtime:
         )
         await self.agent.load(config.services, config.checks)
         await self.agent.restore()
+        self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
+        self.telemetry.gauges(lambda: process_gauges(self.started))
         self.background(self.sync.run())
         self.background(self._collect())
 
@@ -107,6 +112,11 @@ class Runtime:
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def observe_request(self, method: str, route: str, seconds: float) -> None:
+        """Count an answer of the HTTP API."""
+        path = route.strip("/").replace("/", "_")
+        self.telemetry.timing("consul.api.http", seconds, (("method", method), ("path", path)))
 
     def node(self) -> Node:
         """This agent's node."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from portway.agent.logs import LEVELS, Log, render
 from portway.agent.runtime import Runtime
-from portway.discovery.api.answer import TEXT, Answer
+from portway.agent.telemetry import INTERVAL, Telemetry, exposition
+from portway.discovery.api.answer import JSON, TEXT, Answer, encode, json_answer
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -25,7 +26,28 @@ class StreamsApi:
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of the family."""
-        return (Route("/v1/agent/monitor", {"GET": self.monitor}, access="agent:read"),)
+        return (
+            Route("/v1/agent/monitor", {"GET": self.monitor}, access="agent:read"),
+            Route("/v1/agent/metrics", {"GET": self.metrics}, access="agent:read"),
+            Route("/v1/agent/metrics/stream", {"GET": self.stream}, access="agent:read"),
+        )
+
+    async def metrics(self, request: Request) -> Answer:
+        """The metrics of the last interval, or for Prometheus since the start."""
+        request.require("agent", "read", self._runtime.config.node_name)
+        accept = request.headers.get("accept", "")
+        wants = request.param("format") == "prometheus" or any(
+            kind in accept for kind in ("version=0.0.4", "version=0.4.0", "openmetrics")
+        )
+        if not wants:
+            return json_answer(self._runtime.telemetry.summary())
+        body, content_type = exposition(self._runtime.telemetry, accept)
+        return Answer(body, 200, content_type)
+
+    async def stream(self, request: Request) -> Answer:
+        """The metrics of each interval as it ends."""
+        request.require("agent", "read", self._runtime.config.node_name)
+        return Answer(_intervals(self._runtime.telemetry), 200, JSON)
 
     async def monitor(self, request: Request) -> Answer:
         """The log as it comes, of a level the caller chooses."""
@@ -66,3 +88,9 @@ async def follow(log: Log, level: int, as_json: bool) -> AsyncIterator[bytes]:
                 yield chunk.encode()
     finally:
         log.sinks.remove(take)
+
+
+async def _intervals(telemetry: Telemetry) -> AsyncIterator[bytes]:
+    while True:
+        yield encode(telemetry.summary()) + b"\n"
+        await asyncio.sleep(INTERVAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -48,12 +49,16 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, self.context)
+        observe, began = self.context.observe, time.monotonic()
         try:
             await self._send(request, await self._answered(request), send)
         except asyncio.CancelledError:
             if not scope.get("portway.gone"):
                 raise
             # Nobody waits for this answer any more.
+        finally:
+            if observe is not None:
+                observe(request.method, request.route, time.monotonic() - began)
 
     async def _answered(self, request: Request) -> Answer:
         try:
@@ -77,6 +82,7 @@ class App:
         if found is None:
             return self._nowhere(path)
         route, request.rest = found
+        request.route = route.path
         for blocked in settings.block_endpoints:
             if path.startswith(blocked):
                 raise ApiError(403, "Endpoint is blocked by agent configuration")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from portway.discovery.acl.authorizer import Authorizer
 from portway.discovery.server import Server
@@ -55,9 +56,10 @@ class Settings:
 
 @dataclass
 class Context:
-    """The parts behind the API. ``agent`` is the local agent (package ``agent``)."""
+    """The parts behind the API."""
 
     server: Server
     tokens: Tokens
     settings: Settings
-    agent: Any = None
+    observe: Callable[[str, str, float], None] | None = None
+    """Told of each answer: method, route, seconds."""

@@ -32,6 +32,8 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.rest = ""
+        self.route = ""
+        """The path of the route that answers, if one was found."""
         self.answer_headers: dict[str, str] = {}
         """Headers the answer will carry: what was learnt on the way to it."""
         self._receive = receive

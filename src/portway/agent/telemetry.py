@@ -1,0 +1,195 @@
+"""The agent's own metrics: counted always, shown as JSON and for Prometheus.
+
+Names are Consul's, with dots. Counters and sums grow for as long as the agent runs; the JSON
+form shows the last complete interval, as Consul's in-memory sink does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+INTERVAL = 10.0  # seconds; go-metrics' in-memory sink
+Labels = tuple[tuple[str, str], ...]
+
+
+class Gauge(NamedTuple):
+    """A number as it is now."""
+
+    name: str
+    value: float
+    labels: Labels = ()
+    help: str = ""
+
+
+class _Series:
+    __slots__ = ("count", "high", "low", "square", "sum")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum = self.square = 0.0
+        self.low, self.high = math.inf, -math.inf
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.sum += value
+        self.square += value * value
+        self.low = min(self.low, value)
+        self.high = max(self.high, value)
+
+
+class Totals(NamedTuple):
+    """One series since the start."""
+
+    name: str
+    labels: Labels
+    times: int
+    sum: float
+
+
+class Telemetry:
+    """Counters and timings. ``gauges`` are asked when somebody looks."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._totals: dict[tuple[str, str, Labels], _Series] = {}
+        self._now: dict[tuple[str, str, Labels], _Series] = {}
+        self._last: dict[tuple[str, str, Labels], _Series] = {}
+        self._began = clock()
+        self._last_began = self._began
+        self._gauges: list[Callable[[], Iterable[Gauge]]] = []
+
+    def gauges(self, source: Callable[[], Iterable[Gauge]]) -> None:
+        """Add a source of gauges."""
+        self._gauges.append(source)
+
+    def count(self, name: str, value: float = 1.0, labels: Labels = ()) -> None:
+        """Something happened."""
+        self._add(("counter", name, labels), value)
+
+    def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
+        """Something took so long; shown in milliseconds."""
+        self._add(("sample", name, labels), seconds * 1000)
+
+    def _add(self, key: tuple[str, str, Labels], value: float) -> None:
+        if self._clock() - self._began >= INTERVAL:
+            self._turn()
+        series = self._totals.get(key)
+        if series is None:
+            series = self._totals[key] = _Series()
+        series.add(value)
+        series = self._now.get(key)
+        if series is None:
+            series = self._now[key] = _Series()
+        series.add(value)
+
+    def _turn(self) -> None:
+        now = self._clock()
+        recent = now - self._began < 2 * INTERVAL
+        self._last = self._now if recent else {}
+        self._last_began = self._began
+        self._began = now - (now - self._began) % INTERVAL
+        self._now = {}
+
+    def all_gauges(self) -> list[Gauge]:
+        """Every gauge as it is now."""
+        return [gauge for source in self._gauges for gauge in source()]
+
+    def totals(self, kind: str) -> list[Totals]:
+        """Every series of ``counter`` or ``sample`` since the start."""
+        return [
+            Totals(name, labels, series.count, series.sum)
+            for (of, name, labels), series in sorted(self._totals.items())
+            if of == kind
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """The last complete interval, in the form of ``/v1/agent/metrics``."""
+        if self._clock() - self._began >= INTERVAL:
+            self._turn()
+        shown: dict[str, list[dict[str, Any]]] = {"counter": [], "sample": []}
+        for (kind, name, labels), series in sorted(self._last.items()):
+            shown[kind].append(_row(name, labels, series))
+        began = datetime.fromtimestamp(self._last_began, UTC)
+        return {
+            "Timestamp": began.strftime("%Y-%m-%d %H:%M:%S +0000 UTC"),
+            "Gauges": [
+                {"Name": gauge.name, "Value": gauge.value, "Labels": dict(gauge.labels)}
+                for gauge in sorted(self.all_gauges())
+            ],
+            "Points": [],
+            "Counters": shown["counter"],
+            "Samples": shown["sample"],
+        }
+
+
+def _row(name: str, labels: Labels, series: _Series) -> dict[str, Any]:
+    mean = series.sum / series.count
+    variance = max(0.0, series.square / series.count - mean * mean)
+    return {
+        "Name": name,
+        "Count": series.count,
+        "Rate": series.sum / INTERVAL,
+        "Sum": series.sum,
+        "Min": series.low,
+        "Max": series.high,
+        "Mean": mean,
+        "Stddev": math.sqrt(variance),
+        "Labels": dict(labels),
+    }
+
+
+def exposition(telemetry: Telemetry, accept: str = "") -> tuple[bytes, str]:
+    """The metrics for Prometheus and the content type, OpenMetrics if ``accept`` asks for it."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+
+    registry = CollectorRegistry()
+    registry.register(_Collector(telemetry))
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
+
+
+class _Collector:
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            SummaryMetricFamily,
+        )
+
+        families: dict[str, Any] = {}
+        for gauge in self._telemetry.all_gauges():
+            name = _plain(gauge.name)
+            family = families.get(name)
+            if family is None:
+                names = [key for key, _ in gauge.labels]
+                family = GaugeMetricFamily(name, gauge.help or gauge.name, labels=names)
+                families[name] = family
+            family.add_metric([value for _, value in gauge.labels], gauge.value)
+        for totals in self._telemetry.totals("counter"):
+            name = _plain(totals.name)
+            family = families.get(name)
+            if family is None:
+                names = [key for key, _ in totals.labels]
+                family = families[name] = CounterMetricFamily(name, totals.name, labels=names)
+            family.add_metric([value for _, value in totals.labels], totals.sum)
+        for totals in self._telemetry.totals("sample"):
+            name = _plain(totals.name)
+            family = families.get(name)
+            if family is None:
+                names = [key for key, _ in totals.labels]
+                family = families[name] = SummaryMetricFamily(name, totals.name, labels=names)
+            values = [value for _, value in totals.labels]
+            family.add_metric(values, count_value=totals.times, sum_value=totals.sum)
+        return families.values()
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "_").replace("-", "_")
