@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -30,6 +31,22 @@ _COMPRESSED_APART = 1 << 18  # bytes; larger ones are compressed in a thread
 _READS = ("GET", "HEAD", "OPTIONS")
 
 
+class _HeaderName(bytes):
+    """A name that keeps its capitals, which uvicorn would take away.
+
+    HTTP does not care, but people's scripts look for ``X-Consul-Index`` as Consul writes it.
+    """
+
+    def lower(self) -> _HeaderName:
+        """The name as it is."""
+        return self
+
+
+@lru_cache(maxsize=256)
+def _header(name: str) -> _HeaderName:
+    return _HeaderName(name.encode("latin-1"))
+
+
 class App:
     """The API as an ASGI application."""
 
@@ -38,9 +55,9 @@ class App:
         self.context = context
         settings = context.settings
         self._headers = [
-            (b"vary", b"Accept-Encoding"),
-            (b"x-consul-default-acl-policy", settings.default_policy.encode()),
-            *((k.lower().encode(), v.encode()) for k, v in settings.response_headers.items()),
+            (_header("Vary"), b"Accept-Encoding"),
+            (_header("X-Consul-Default-ACL-Policy"), settings.default_policy.encode()),
+            *((_header(k), v.encode()) for k, v in settings.response_headers.items()),
         ]
         self._writers = [ip_network(network) for network in settings.allow_write_http_from]
 
@@ -126,11 +143,9 @@ class App:
     async def _send(self, request: Request, answer: Answer, send: Send) -> None:
         headers = list(self._headers)
         if answer.content_type:
-            headers.append((b"content-type", answer.content_type.encode()))
+            headers.append((_header("Content-Type"), answer.content_type.encode()))
         for extra in (request.answer_headers, answer.headers):
-            headers.extend(
-                (k.lower().encode(), v.encode("latin-1", "replace")) for k, v in extra.items()
-            )
+            headers.extend((_header(k), v.encode("latin-1", "replace")) for k, v in extra.items())
         body = answer.body
         if not isinstance(body, bytes):
             request.scope["portway.task"] = asyncio.current_task()
@@ -143,7 +158,7 @@ class App:
             if request.has("pretty"):
                 body += b"\n"
         if len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
-            headers.append((b"content-encoding", b"gzip"))
+            headers.append((_header("Content-Encoding"), b"gzip"))
             if len(body) >= _COMPRESSED_APART:
                 body = await asyncio.to_thread(gzip.compress, body, 1)
             else:
