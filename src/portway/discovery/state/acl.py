@@ -7,9 +7,12 @@ digest, so that how long a lookup takes says nothing about how close a guess was
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any, TypeVar
+
+from sortedcontainers import SortedDict
 
 from portway.discovery.model.acl import (
     AuthMethod,
@@ -42,8 +45,8 @@ class Acl:
         """One row, under ``BOOTSTRAP``."""
         self.rules_by_method: dict[str, set[str]] = {}
         self.tokens_by_method: dict[str, set[str]] = {}
-        self.expiring: set[str] = set()
-        """Accessors of the tokens that have an end."""
+        self.expiring: SortedDict[tuple[datetime, str], None] = SortedDict()
+        """Ends of tokens, soonest first, with the accessor."""
         self.watchers: list[Watcher] = []
         """Called with (table prefix, key) when a token, policy or role has changed."""
         self._by_secret: dict[bytes, str] = {}
@@ -91,13 +94,14 @@ class Acl:
         if old is not None:
             self._by_secret.pop(_digest(old.secret_id), None)
             _remove(self.tokens_by_method, old.auth_method.lower(), key)
-            self.expiring.discard(key)
+            if old.expiration_time is not None:
+                self.expiring.pop((old.expiration_time, key), None)
         if new is not None:
             self._by_secret[_digest(new.secret_id)] = key
             if new.auth_method:
                 self.tokens_by_method.setdefault(new.auth_method.lower(), set()).add(key)
             if new.expiration_time is not None:
-                self.expiring.add(key)
+                self.expiring[new.expiration_time, key] = None
         self._tell(self.tokens.prefix, key)
 
     def _policy_changed(
