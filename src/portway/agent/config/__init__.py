@@ -3,6 +3,7 @@
 from portway.agent.config.banner import banner
 from portway.agent.config.config import AgentConfig, Bind, Listen
 from portway.agent.config.error import ConfigError
+from portway.agent.config.files import contents, sources
 from portway.agent.config.load import Loaded, load, validate
 from portway.agent.config.reload import load_again, reloadable, unreloaded
 from portway.agent.config.settings import Settings
@@ -21,9 +22,11 @@ __all__ = [
     "Watch",
     "WatchError",
     "banner",
+    "contents",
     "load",
     "load_again",
     "reloadable",
+    "sources",
     "unreloaded",
     "validate",
     "watch",
