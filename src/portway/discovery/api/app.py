@@ -54,7 +54,7 @@ class App:
         self.router = Router(routes)
         self.context = context
         settings = context.settings
-        self._headers = [
+        self._headers: list[tuple[bytes, bytes]] = [
             (_header("Vary"), b"Accept-Encoding"),
             (_header("X-Consul-Default-ACL-Policy"), settings.default_policy.encode()),
             *((_header(k), v.encode()) for k, v in settings.response_headers.items()),

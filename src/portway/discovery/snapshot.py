@@ -1,0 +1,162 @@
+"""Snapshots: the whole state in one file, to save, look at and restore.
+
+The outer form is Consul's: a gzipped tar of ``meta.json``, ``state.bin`` and ``SHA256SUMS``.
+``state.bin`` is Portway's own: MessagePack arrays ``[key, value]`` one after the other, sorted by
+key. Snapshots of Consul itself cannot be restored; they are told by what ``meta.json`` says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+FORMAT = "portway/1"
+_FILES = ("meta.json", "state.bin", "SHA256SUMS")
+_MOST = 4 << 30  # bytes of one file inside
+
+
+class SnapshotError(Exception):
+    """The file is not a snapshot that can be used; the message says why."""
+
+
+class Meta(msgspec.Struct, rename="pascal"):
+    """``meta.json``. ``index`` is the revision of the state."""
+
+    id: str = msgspec.field(name="ID")
+    index: int
+    size: int
+    format: str = ""
+    term: int = 2
+    version: int = 1
+    configuration_index: int = 1
+
+
+class Archive(NamedTuple):
+    """A snapshot that has been read and verified."""
+
+    meta: Meta
+    state: bytes
+
+    def records(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and values. Raises SnapshotError."""
+        return unpack(self.state)
+
+
+def pack(records: Iterable[tuple[str, bytes]]) -> bytes:
+    """``state.bin`` of keys and values."""
+    encoder = msgspec.msgpack.Encoder()
+    buffer = bytearray()
+    for record in records:
+        buffer += encoder.encode(record)
+    return bytes(buffer)
+
+
+def unpack(state: bytes) -> Iterator[tuple[str, bytes]]:
+    """Keys and values of ``state.bin``. Raises SnapshotError."""
+    # Each record is read by its own headers, as MessagePack has no length in front of it.
+    decoder = msgspec.msgpack.Decoder(tuple[str, bytes])
+    view, at = memoryview(state), 0
+    while at < len(state):
+        size = _record_size(view, at)
+        try:
+            yield decoder.decode(view[at : at + size])
+        except msgspec.DecodeError as error:
+            raise SnapshotError(f"state.bin is broken at byte {at}: {error}") from None
+        at += size
+
+
+def write(state: bytes, index: int, identifier: str) -> bytes:
+    """The snapshot file of a state."""
+    meta = Meta(id=identifier, index=index, size=len(state), format=FORMAT)
+    members = {"meta.json": msgspec.json.encode(meta) + b"\n", "state.bin": state}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {n}\n" for n, data in members.items())
+    members["SHA256SUMS"] = sums.encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o600
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def read(data: bytes) -> Archive:
+    """Read and verify a snapshot file. Raises SnapshotError."""
+    members = _members(data)
+    missing = [name for name in _FILES if name not in members]
+    if missing:
+        raise SnapshotError(f"failed to read snapshot file: it has no {', '.join(missing)}")
+    for line in members["SHA256SUMS"].decode("ascii", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if name in members and hashlib.sha256(members[name]).hexdigest() != digest:
+            raise SnapshotError(
+                f"failed to read snapshot file: hash check failed for {name!r}: it was damaged"
+            )
+    try:
+        meta = msgspec.json.decode(members["meta.json"], type=Meta)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"failed to read snapshot file: meta.json: {error}") from None
+    if meta.format != FORMAT:
+        raise SnapshotError(
+            "the snapshot was not made by Portway: those of Consul hold its internal log format "
+            "and cannot be restored; export and import keys with kv export and kv import"
+        )
+    return Archive(meta, members["state.bin"])
+
+
+def _members(data: bytes) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            for info in archive:
+                if info.name not in _FILES or not info.isfile():
+                    raise SnapshotError(f"failed to read snapshot file: unexpected {info.name!r}")
+                if info.size > _MOST:
+                    raise SnapshotError(f"failed to read snapshot file: {info.name} is too large")
+                file = archive.extractfile(info)
+                members[info.name] = b"" if file is None else file.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise SnapshotError(f"failed to read snapshot file: {error}") from None
+    return members
+
+
+def summary(records: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:
+    """Per kind of record: how many, and their bytes."""
+    kinds: dict[str, tuple[int, int]] = {}
+    for key, value in records:
+        kind = key.partition("/")[0]
+        count, size = kinds.get(kind, (0, 0))
+        kinds[kind] = (count + 1, size + len(key) + len(value))
+    return kinds
+
+
+def _record_size(view: memoryview, at: int) -> int:
+    """The bytes of the array of two at ``at``."""
+    if view[at] != 0x92:
+        raise SnapshotError(f"state.bin is broken at byte {at}: no record begins there")
+    end = at + 1
+    for _ in range(2):
+        head, length = _item(view, end)
+        end += head + length
+    if end > len(view):
+        raise SnapshotError(f"state.bin is broken at byte {at}: it ends within a record")
+    return end - at
+
+
+# Type byte → bytes of the length field (str and bin of MessagePack).
+_LENGTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4}
+
+
+def _item(view: memoryview, at: int) -> tuple[int, int]:
+    kind: Any = view[at] if at < len(view) else None
+    if kind is not None and 0xA0 <= kind <= 0xBF:
+        return 1, kind & 0x1F
+    width = _LENGTHS.get(kind)
+    if width is None or at + 1 + width > len(view):
+        raise SnapshotError(f"state.bin is broken at byte {at}: neither text nor bytes")
+    return 1 + width, int.from_bytes(view[at + 1 : at + 1 + width], "big")
