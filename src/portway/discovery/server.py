@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence, Iterable
 from typing import TypeVar
 
 from portway.discovery.session_keeper import SessionKeeper
 from portway.discovery.state import Draft, State
-from portway.store import Store
+from portway.store import Delete, Operation, Put, Store, Unchanged
 
 T = TypeVar("T")
 _PURGE = 1000  # lock delays that are kept before those that are over are looked for
@@ -80,6 +80,27 @@ class Server:
                 draft.settle(outcome.revision)
                 return result
 
+    async def replace(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Put other records in the place of everything, in one commit. Raises StoreError.
+
+        Every blocked reader returns, as indexes mean nothing across the change. Locks and
+        expiry of sessions begin anew.
+        """
+        kept = {key for key, _ in records}
+        while True:
+            old = await self.store.read()
+            operations: list[Operation] = [
+                Delete(record.key) for record in reversed(old.records) if record.key not in kept
+            ]
+            operations += [Put(key, value) for key, value in _in_table_order(self.state, records)]
+            outcome = await self.store.commit([Unchanged("", old.revision)], operations)
+            await self.state.view.reached(outcome.revision)
+            if outcome.succeeded:
+                break
+        self.lock_delays.clear()
+        self.state.kv.clear_tombstones()
+        self.state.view.replaced()
+
     async def catch_up(self) -> None:
         """Wait until the state shows everything committed before the call (``?consistent``)."""
         await self.state.view.reached(await self.store.revision())
@@ -102,3 +123,9 @@ class Server:
             self._purge_at = 2 * len(self.lock_delays) + _PURGE
         for key in keys:
             self.lock_delays[key] = now + seconds
+
+
+def _in_table_order(state: State, records: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Records so that what others stand on comes first (nodes before their services)."""
+    order = {prefix: position for position, prefix in enumerate(state.view.tables)}
+    return sorted(records, key=lambda record: order.get(record[0].partition("/")[0] + "/", 0))

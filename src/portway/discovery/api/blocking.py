@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.request import Request
-from portway.discovery.state import Reading, any_change
+from portway.discovery.state import Reading, Topic, any_change
 
 T = TypeVar("T")
 
@@ -31,8 +31,6 @@ async def read(request: Request, query: Callable[[], Reading[T]]) -> Reading[T]:
     consistency = await consistency_of(request)
     reading = query()
     if wanted:
-        # A client that goes away cancels what it waits for (``serve``).
-        request.scope["portway.task"] = asyncio.current_task()
         reading = await _blocked(request, query, reading, wanted, wait or 0.0)
     set_read_headers(request, reading.index, consistency)
     return reading
@@ -51,7 +49,7 @@ async def _blocked(
     missing = not reading.found
     while reading.index <= wanted:
         remaining = deadline - time.monotonic()
-        if remaining <= 0 or not await any_change(reading.topics, remaining):
+        if remaining <= 0 or not await changed(request, reading.topics, remaining):
             return query()
         reading = query()
         if view.epoch != epoch:
@@ -59,13 +57,23 @@ async def _blocked(
         while missing and not reading.found:
             # Still not there: what was created instead concerns somebody else.
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or not await any_change(reading.topics, remaining):
+            if remaining <= 0 or not await changed(request, reading.topics, remaining):
                 return query()
             reading = query()
             if view.epoch != epoch:
                 return reading
         missing = not reading.found
     return reading
+
+
+async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> bool:
+    """Wait until one of the topics changes; false when ``seconds`` pass before.
+
+    When the client goes away meanwhile the request is cancelled (``serve``).
+    """
+    request.scope["portway.task"] = asyncio.current_task()
+    replacement = request.context.server.state.view.replacement
+    return await any_change((*topics, replacement), seconds)
 
 
 async def consistency_of(request: Request) -> str:

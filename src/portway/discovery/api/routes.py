@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from portway.discovery.api import acl, authorize, kv, session, status
+from portway.discovery.api import acl, authorize, catalog, health, kv, session, snapshot, status
 from portway.discovery.api.route import Route
 
-_FAMILIES = (acl, authorize, kv, session, status)
+_FAMILIES = (acl, authorize, catalog, health, kv, session, snapshot, status)
 
 
 def all_routes() -> tuple[Route, ...]:

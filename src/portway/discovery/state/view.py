@@ -22,6 +22,8 @@ class View:
         self.tables = {table.prefix: table for table in tables}
         self.revision = 0
         self.epoch = 0
+        self.replacement = Topic()
+        """Touched when the whole state is replaced; every blocked reader waits for it too."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: Watch | None = None
         # Topics that exist beside the tables' own and must have an index from the start.
@@ -82,6 +84,11 @@ class View:
                     self._waiting.append((wanted, future))
                 elif not future.done():
                     future.set_result(None)
+
+    def replaced(self) -> None:
+        """The whole state has been replaced: blocked readers return."""
+        self.epoch += 1
+        self.replacement.touch(self.revision)
 
     async def reached(self, revision: int) -> None:
         """Wait until ``revision`` is visible."""
