@@ -71,7 +71,7 @@ class Agent:
             sent.append(message)
 
         await self.app(scope, receive, send)
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:]))
 
     async def get(self, target: str, **options: Any) -> Answer:
