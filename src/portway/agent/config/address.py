@@ -12,10 +12,13 @@ from portway.agent.config.sockaddr import TemplateError, render
 def evaluated(key: str, text: str, found: Findings) -> str:
     """The text of a key with its templates evaluated; "" when one cannot be."""
     try:
-        return render(text)
+        result = render(text)
     except TemplateError as error:
         found.problems.append(f"{key}: error parsing {text!r}: {error}")
         return ""
+    if "{{" in text and not result.strip():
+        found.problems.append(f"{key}: {text!r} found no address on this host")
+    return result
 
 
 def ip_of(text: str) -> IP | None:
@@ -30,8 +33,6 @@ def single(key: str, text: str, found: Findings) -> str:
     """The one IP address that a key holds; "" if it holds none or a wrong one."""
     words = evaluated(key, text, found).split()
     if not words:
-        if text:
-            found.problems.append(f"{key}: {text!r} found no address on this host")
         return ""
     if len(words) > 1:
         found.problems.append(f"{key} cannot contain multiple addresses: {' '.join(words)}")

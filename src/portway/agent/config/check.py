@@ -116,7 +116,7 @@ def _domains(config: AgentConfig) -> Iterator[str]:
         yield "domain cannot be empty"
     first = config.alt_domain.partition(".")[0]
     reserved = ("service", "connect", "node", "query", "addr", config.datacenter)
-    if first in reserved:
+    if first and first in reserved:
         yield f"alt_domain cannot start with {{{','.join(reserved)}}}"
 
 
@@ -166,8 +166,6 @@ def _ports(config: AgentConfig) -> Iterator[str]:
             yield (
                 f"{kind}_min_port must be less than {kind}_max_port. To disable, set both to zero."
             )
-    if not config.listen.http and not config.listen.https and ports.http > 0:
-        yield "client_addr cannot be empty"
 
 
 def _security(config: AgentConfig) -> Iterator[str]:

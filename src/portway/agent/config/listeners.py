@@ -20,6 +20,8 @@ _LISTENERS = {
 
 def listen(settings: Settings, ports: Ports, tls: TlsSettings, found: Findings) -> Listen:
     """The listeners; what is wrong is told to ``found``."""
+    if not settings.client_addr:
+        found.problems.append("client_addr cannot be empty")
     binds = {name: _binds(settings, name, getattr(ports, name), found) for name in _LISTENERS}
     for bind in binds["dns"]:
         if bind.path:
@@ -52,9 +54,7 @@ def _binds(settings: Settings, name: str, port: int, found: Findings) -> list[Bi
             continue
         ip = ip_of(word)
         if ip is None:
-            problem = f"{key}: invalid ip address: {word}"
-            if problem not in found.problems:
-                found.problems.append(problem)
+            found.problems.append(f"{key}: invalid ip address: {word}")
         elif port > 0:
             binds.append(Bind(host=str(ip), port=port))
     return list(dict.fromkeys(binds))

@@ -124,8 +124,9 @@ def _loaded(
     found.problems += check.problems(config)
     found.problems += certificates.problems(config)
     found.problems += definition_problems(config)
-    if found.problems:
-        raise ConfigError(found.problems[0] if len(found.problems) == 1 else listed(found.problems))
+    problems = list(dict.fromkeys(found.problems))  # interfaces share keys, and so problems
+    if problems:
+        raise ConfigError(problems[0] if len(problems) == 1 else listed(problems))
     found.warnings += check.warnings(config)
     found.warnings += definition_warnings(config)
     identity = node_id(
