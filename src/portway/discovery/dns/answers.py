@@ -1,0 +1,203 @@
+"""Packets to replies: caches in front of the lookup, recursors behind it."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import structlog
+
+from portway.discovery.acl import AclNotFoundError, Authorizer
+from portway.discovery.dns.cache import Cache, Entry, Rendered
+from portway.discovery.dns.lookup import Found, Queries, Question, World, look_up
+from portway.discovery.dns.message import (
+    compile_answer,
+    error,
+    put_together,
+    tcp_limits,
+    udp_limits,
+)
+from portway.discovery.dns.records import AAAA, ANY, AXFR, IN, IXFR, SRV, A, Record
+from portway.discovery.dns.recursors import Recursors
+from portway.discovery.dns.request import (
+    BADVERS,
+    NOTIMP,
+    REFUSED,
+    SERVFAIL,
+    BadRequestError,
+    Request,
+    parse_request,
+)
+from portway.discovery.dns.settings import DnsSettings, Labels
+from portway.discovery.state import State
+
+Reply = bytes | Coroutine[Any, Any, bytes] | None
+"""A message to send, one that takes time, or none at all."""
+
+_MOST_BLOCKS = 200_000  # of all compiled answers together
+_MOST_RENDERED = 8192
+_MOST_PACKET = 512  # bytes of a request that is remembered
+_MOST_FOLLOWED = 16  # names outside our domains, per answer
+_MOST_FOLLOWED_RECORDS = 5  # of one such name, for clients without EDNS
+
+_log = structlog.get_logger(__name__)
+
+
+class Tokens(Protocol):
+    """Where tokens become authorizers."""
+
+    def resolve(self, secret: str) -> Authorizer:
+        """The authorizer of a token's secret. Raises AclNotFoundError."""
+
+
+class Answers:
+    """Answers requests from the state.
+
+    ``token`` says the secret whose permissions decide what is shown: the agent's DNS token, else
+    its default one.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        tokens: Tokens,
+        settings: DnsSettings,
+        queries: Queries | None = None,
+        token: Callable[[], str] = str,
+    ) -> None:
+        self.settings = settings
+        self._state = state
+        self._tokens = tokens
+        self._queries = queries
+        self._token = token
+        self._recursors = Recursors()
+        self._authorizer: Authorizer | None = None
+        self._epoch = state.view.epoch
+        self._entries: Cache[tuple[Labels, int, bytes], Entry] = Cache(_MOST_BLOCKS)
+        self._rendered: Cache[bytes, Rendered] = Cache(_MOST_RENDERED)
+
+    def reload(self, settings: DnsSettings) -> None:
+        """Answer by other settings from now on."""
+        self.settings = settings
+        self._forget()
+
+    def refresh(self) -> None:
+        """Notice changes of permissions; to be called before packets that came together."""
+        try:
+            authorizer = self._tokens.resolve(self._token())
+        except AclNotFoundError:
+            authorizer = None
+        epoch = self._state.view.epoch
+        if authorizer is not self._authorizer or epoch != self._epoch:
+            self._authorizer, self._epoch = authorizer, epoch
+            self._forget()
+
+    def _forget(self) -> None:
+        self._entries.clear()
+        self._rendered.clear()
+
+    def by_udp(self, packet: bytes, source: str) -> Reply:
+        """The reply to a packet of a client at the address ``source``."""
+        kept = self._rendered.get(packet[2:])
+        if kept is not None:
+            rendered = kept[0]
+            if rendered.entry.is_fresh():
+                return packet[:2] + rendered.draw(int(time.time()))
+        return self._reply(packet, source, tcp=False)
+
+    def by_tcp(self, packet: bytes, source: str) -> Reply:
+        """The same by TCP."""
+        return self._reply(packet, source, tcp=True)
+
+    def _reply(self, packet: bytes, source: str, tcp: bool) -> Reply:
+        try:
+            request = parse_request(packet)
+        except BadRequestError as bad:
+            return bad.reply
+        try:
+            reply = self._answer(request, packet, source, tcp)
+        except Exception:  # a mistake of ours costs one answer, not the listener
+            _log.exception("DNS question failed", name=b".".join(request.labels))
+            reply = self._error(request, SERVFAIL)
+        return packet[:2] + reply if isinstance(reply, bytes) else reply
+
+    def _answer(self, request: Request, packet: bytes, source: str, tcp: bool) -> Reply:
+        if request.version:
+            return error(request, BADVERS)
+        if request.kind in (AXFR, IXFR):
+            return error(request, NOTIMP)
+        settings = self.settings
+        limits = tcp_limits(request) if tcp else udp_limits(request, settings)
+        name = request.question[:-4]
+        key = (request.labels, request.kind, name if settings.disable_compression else b"")
+        kept = self._entries.get(key)
+        now = int(time.time())
+        if kept is not None and kept[0].is_fresh() and request.domain_class in (IN, ANY):
+            entry = kept[0]
+            fixed = True
+        else:
+            found = self._look_up(request, source, now)
+            if found is None or (found.elsewhere and settings.upstreams):
+                if settings.upstreams:
+                    return self._recurse(request, packet, tcp)
+                return error(request, REFUSED)
+            if request.domain_class not in (IN, ANY):
+                return error(request, REFUSED)
+            if settings.upstreams and any(group.follow for group in found.groups):
+                return self._follow(found, request, packet, tcp)
+            entry = self._compile(found, request)
+            fixed = found.fixed
+            if fixed:
+                self._entries.put(key, entry, 1 + len(entry.compiled.blocks))
+        if fixed and not tcp and len(packet) <= _MOST_PACKET:
+            rendered = Rendered(entry, request, limits)
+            self._rendered.put(packet[2:], rendered)
+            return rendered.draw(now)
+        return put_together(entry.compiled, request, limits, now)
+
+    def _look_up(self, request: Request, source: str, now: int) -> Found | None:
+        if self._authorizer is None:
+            raise PermissionError("the token of the DNS interface is nobody's")
+        world = World(self._state.catalog, self.settings, self._authorizer, self._queries, now)
+        return look_up(Question(request.labels, request.kind, _client(request, source)), world)
+
+    def _compile(self, found: Found, request: Request) -> Entry:
+        name = request.question[:-4]
+        compiled = compile_answer(found, request.labels, name, self.settings)
+        return Entry(compiled, found.topics)
+
+    def _error(self, request: Request, code: int) -> bytes:
+        return error(request, code, bool(self.settings.upstreams))
+
+    async def _recurse(self, request: Request, packet: bytes, tcp: bool) -> bytes:
+        reply = await self._recursors.ask(packet, self.settings, tcp)
+        return packet[:2] + self._error(request, SERVFAIL) if reply is None else reply
+
+    async def _follow(self, found: Found, request: Request, packet: bytes, tcp: bool) -> bytes:
+        """Add what recursors know of names that stand for something outside our domains."""
+        settings = self.settings
+        kinds = {A: [A], AAAA: [AAAA]}.get(request.kind, [A, AAAA])
+        names = {group.follow: None for group in found.groups if group.follow is not None}
+        known: dict[Labels, list[Record]] = {}
+        for name in list(names)[:_MOST_FOLLOWED]:
+            records = await self._recursors.addresses(name, kinds, settings)
+            known[name] = records if request.edns else records[:_MOST_FOLLOWED_RECORDS]
+        for group in found.groups:
+            records = known.get(group.follow or (), [])
+            ttl = group.answers[0].ttl
+            place = group.extras if request.kind == SRV else group.answers
+            place += [record._replace(ttl=ttl) for record in records]
+        limits = tcp_limits(request) if tcp else udp_limits(request, settings)
+        compiled = self._compile(found, request).compiled
+        return packet[:2] + put_together(compiled, request, limits, int(time.time()))
+
+
+def _client(request: Request, source: str) -> str:
+    """The address of who really asks: a resolver in between may say it (RFC 7871)."""
+    subnet = request.subnet
+    if subnet is None or not subnet.address:
+        return source
+    size = 4 if subnet.family == 1 else 16
+    return str(ipaddress.ip_address(subnet.address.ljust(size, b"\0")))
