@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from portway.discovery.acl.authorizer import Authorizer
+from portway.discovery.api.bodies import Bodies
+from portway.discovery.operations.events import EventLog
 from portway.discovery.server import Server
 
 
@@ -63,3 +65,17 @@ class Context:
     settings: Settings
     observe: Callable[[str, str, float], None] | None = None
     """Told of each answer: method, route, seconds."""
+    events: EventLog = field(init=False)
+    """What users fired, as far as it concerns this agent."""
+
+    def __post_init__(self) -> None:
+        self.events = EventLog(self.settings.node_name, self._services)
+
+    def _services(self) -> Iterator[tuple[str, list[str]]]:
+        """Name and tags of the services of this agent's node."""
+        host = self.server.state.catalog.host(self.settings.node_name)
+        for instance in () if host is None else host.instances.values():
+            yield instance.service.service, instance.service.tags
+
+    bodies: Bodies = field(default_factory=Bodies)
+    """Bodies of answers that many readers share."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from portway.discovery.api import acl, authorize, catalog, health, kv, session, snapshot, status
+from portway.discovery.api import (
+    acl,
+    authorize,
+    catalog,
+    event,
+    health,
+    kv,
+    session,
+    snapshot,
+    status,
+)
 from portway.discovery.api.route import Route
 
-_FAMILIES = (acl, authorize, catalog, health, kv, session, snapshot, status)
+_FAMILIES = (acl, authorize, catalog, event, health, kv, session, snapshot, status)
 
 
 def all_routes() -> tuple[Route, ...]:

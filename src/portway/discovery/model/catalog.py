@@ -223,6 +223,7 @@ class CheckRun(Wire):
     alias_node: str = ""
     alias_service: str = ""
     ttl: str = ""
+    output_max_size: int = 0
 
 
 class Check(Wire, kw_only=True):

@@ -208,12 +208,15 @@ class Catalog:
         hosts = [self.hosts[key] for key in sorted(self.hosts)]
         return Reading(hosts, self.nodes.topic.index, (self.nodes.topic,))
 
-    def read_host(self, name_or_id: str) -> Reading[Host | None]:
-        """One node with all on it; wakes on changes of that only, unless it is found by its ID."""
-        host = self.find_host(name_or_id)
+    def read_host(self, name: str, by_id: bool = False) -> Reading[Host | None]:
+        """One node with all on it, by name; ``by_id`` also by the beginning of its ID.
+
+        It wakes on changes of that node only, unless it is found by its ID.
+        """
+        host = self.find_host(name) if by_id else self.host(name)
         if host is None:
             return Reading(None, self.nodes.topic.index, (self.nodes.topic,), found=False)
-        if node_key(name_or_id) == node_key(host.node.node):
+        if node_key(name) == node_key(host.node.node):
             return Reading(host, host.topic.index, (host.topic,))
         topics = (host.topic, self.nodes.topic)
         return Reading(host, max(topic.index for topic in topics), topics)

@@ -1,0 +1,111 @@
+"""Instances of a service: the lists of the catalog and of the health API, in their two forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from portway.discovery.api import selection
+from portway.discovery.api.answer import Answer, raw_json
+from portway.discovery.api.blocking import note_filtered, read
+from portway.discovery.api.error import bad_request
+from portway.discovery.api.filtering import row_filter
+from portway.discovery.api.near import sort_near
+from portway.discovery.api.render import (
+    ServiceEntry,
+    ServiceNode,
+    json_list,
+    render_entry,
+    render_node,
+    service_entry,
+    service_node,
+)
+from portway.discovery.api.request import Request
+from portway.discovery.model import PASSING
+from portway.discovery.state import Instance, Reading
+from portway.discovery.state.catalog import Side
+
+
+class Form(NamedTuple):
+    """How instances are shown."""
+
+    name: str
+    kind: type
+    """What ``?filter=`` selects from."""
+    row: Callable[[Instance, str], Any]
+    render: Callable[[Instance, str], bytes]
+
+
+CATALOG = Form("catalog", ServiceNode, service_node, render_node)
+HEALTH = Form("health", ServiceEntry, service_entry, render_entry)
+
+
+async def instances(request: Request, side: Side, form: Form) -> Answer:
+    """The instances of the service that the path names, as far as they are asked for."""
+    datacenter = request.datacenter()
+    name = request.rest
+    if not name:
+        raise bad_request("Missing service name")
+    selection.set_cache_headers(request)
+    matches = _matcher(request, form, datacenter)
+    catalog = request.context.server.state.catalog
+
+    def query() -> Reading[list[Instance]]:
+        if selection.of_peer(request):
+            return Reading([], catalog.extinction.index, ())
+        return catalog.read_connect(name) if side == "connect" else catalog.read_service(name)
+
+    reading = await read(request, query)
+    if not reading.value:
+        return raw_json(b"[]")
+
+    def render(found: list[Instance]) -> bytes:
+        chosen = [instance for instance in found if matches(instance)]
+        chosen = sort_near(request, chosen, lambda instance: instance.node.node)
+        return json_list(form.render(instance, datacenter) for instance in chosen)
+
+    if selection.sees_all(request) and not request.has("near"):
+        version = (request.context.server.state.view.epoch, reading.index)
+        key = (form.name, side, name.lower(), *_variant(request))
+        return raw_json(request.context.bodies.get(key, version, lambda: render(reading.value)))
+    visible = list(_visible(request, side, name, reading.value))
+    note_filtered(request, len(visible) < len(reading.value))
+    return raw_json(render(visible))
+
+
+def _variant(request: Request) -> Iterator[Any]:
+    """What distinguishes the bodies of one service."""
+    yield selection.passing(request)
+    yield tuple(request.params("tag"))
+    yield selection.node_meta(request)
+    yield request.param("filter")
+
+
+def _matcher(request: Request, form: Form, datacenter: str) -> Callable[[Instance], bool]:
+    """Whether an instance is asked for. Raises ApiError for bad parameters."""
+    tags = {tag.lower() for tag in request.params("tag")}
+    meta = selection.node_meta(request)
+    only_passing = selection.passing(request) if form is HEALTH else False
+    accepts = row_filter(request, form.kind) if request.param("filter") else None
+
+    def matches(instance: Instance) -> bool:
+        if tags and not tags.issubset(tag.lower() for tag in instance.service.tags):
+            return False
+        if meta and not selection.has_meta(instance.node, meta):
+            return False
+        if only_passing and any(check.status != PASSING for check in instance.all_checks()):
+            return False
+        return accepts is None or accepts(form.row(instance, datacenter))
+
+    return matches
+
+
+def _visible(request: Request, side: Side, name: str, found: list[Instance]) -> Iterator[Instance]:
+    """The instances the caller may see."""
+    if side == "connect" and not request.allows("service", "read", name):
+        return
+    for instance in found:
+        if request.allows("node", "read", instance.node.node) and request.allows(
+            "service", "read", instance.service.service
+        ):
+            yield instance
