@@ -31,9 +31,9 @@ class _Body(Wire):
     lock_delay: str | int | float = "15s"
     behavior: str = ""
     ttl: str = ""
-    node_checks: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    node_checks: list[str] = []
     service_checks: list[SessionServiceCheck] | None = None
-    checks: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    checks: list[str] = []
     create_index: int = 0
     modify_index: int = 0
 
@@ -43,8 +43,7 @@ async def create(request: Request) -> Answer:
     request.datacenter()
     content = await request.body(1 << 20)
     body = decode(content, _Body) if content else _Body()
-    lists = [checks for checks in (body.node_checks, body.checks) if checks is not msgspec.UNSET]
-    node_checks = [check for checks in lists for check in checks or ()] if lists else [SERF_HEALTH]
+    node_checks = [*body.node_checks, *body.checks] if _names_checks(content) else [SERF_HEALTH]
     server, settings = request.context.server, request.context.settings
     node = body.node or settings.node_name
     request.require("session", "write", node)
@@ -64,6 +63,12 @@ async def create(request: Request) -> Answer:
     except SessionError as error:
         raise refused(str(error)) from None
     return json_answer({"ID": session.id})
+
+
+def _names_checks(content: bytes) -> bool:
+    """Whether the body has a list of checks at all; an empty one, or null, asks for none."""
+    given = msgspec.json.decode(content) if content else {}
+    return any(name.lower() in ("checks", "nodechecks") for name in given)
 
 
 def _lock_delay(given: str | float) -> int:
