@@ -133,7 +133,8 @@ async def running(
     await server.start()
     tokens = Resolver(server.state.acl, acl or AclSettings())
     context = Context(server, tokens, settings or Settings())
-    listening = socket.socket()
+    # With the protocol named asyncio turns off Nagle's algorithm, as uvloop always does.
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(1024)
     port = listening.getsockname()[1]

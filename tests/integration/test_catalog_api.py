@@ -108,7 +108,7 @@ async def test_a_service_as_the_catalog_lists_it(discovery: Discovery) -> None:
 
 async def test_a_service_as_its_node_shows_it(discovery: Discovery) -> None:
     await register_web(discovery)
-    service = {
+    service: dict[str, Any] = {
         "ID": "web",
         "Service": "web",
         "Tags": [],
@@ -249,51 +249,50 @@ async def test_a_registration_that_cannot_be_read(
 
 async def test_what_a_go_client_sends(discovery: Discovery) -> None:
     """All its fields, empty ones included; zero weights stand for the default."""
-    await discovery.register(
-        **{
-            "ID": "",
-            "Node": "n1",
-            "Address": "10.0.0.1",
-            "TaggedAddresses": None,
-            "NodeMeta": None,
-            "Datacenter": "",
-            "Partition": "",
-            "Locality": None,
-            "SkipNodeUpdate": False,
-            "Service": web(
-                ID="web1",
-                Tags=None,
-                Meta=None,
-                Weights={"Passing": 0, "Warning": 0},
-                Namespace="",
-                Ports=None,
-                CreateIndex=0,
-            ),
-            "Check": None,
-            "Checks": [
-                {
-                    "Node": "n1",
-                    "CheckID": "service:web1",
-                    "Name": "up",
-                    "Status": "passing",
-                    "ServiceID": "web1",
-                    "ServiceTags": None,
-                    "Definition": {
-                        "HTTP": "http://10.0.0.1",
-                        "Interval": "10s",
-                        "Timeout": 5000000000,
-                        "DeregisterCriticalServiceAfter": "0s",
-                        "Header": None,
-                    },
-                    "ExposedPort": 0,
-                    "PeerName": "",
-                    "Namespace": "",
-                    "CreateIndex": 0,
-                    "ModifyIndex": 0,
-                }
-            ],
-        }
-    )
+    body = {
+        "ID": "",
+        "Node": "n1",
+        "Address": "10.0.0.1",
+        "TaggedAddresses": None,
+        "NodeMeta": None,
+        "Datacenter": "",
+        "Partition": "",
+        "Locality": None,
+        "SkipNodeUpdate": False,
+        "Service": web(
+            ID="web1",
+            Tags=None,
+            Meta=None,
+            Weights={"Passing": 0, "Warning": 0},
+            Namespace="",
+            Ports=None,
+            CreateIndex=0,
+        ),
+        "Check": None,
+        "Checks": [
+            {
+                "Node": "n1",
+                "CheckID": "service:web1",
+                "Name": "up",
+                "Status": "passing",
+                "ServiceID": "web1",
+                "ServiceTags": None,
+                "Definition": {
+                    "HTTP": "http://10.0.0.1",
+                    "Interval": "10s",
+                    "Timeout": 5000000000,
+                    "DeregisterCriticalServiceAfter": "0s",
+                    "Header": None,
+                },
+                "ExposedPort": 0,
+                "PeerName": "",
+                "Namespace": "",
+                "CreateIndex": 0,
+                "ModifyIndex": 0,
+            }
+        ],
+    }
+    assert (await discovery.put("/v1/catalog/register", body)).text == "true"
     service = (await discovery.json("/v1/catalog/service/web"))[0]
     assert service["ServiceWeights"] == {"Passing": 1, "Warning": 1}
     check = (await discovery.json("/v1/health/checks/web"))[0]
