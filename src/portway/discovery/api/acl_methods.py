@@ -185,6 +185,6 @@ ROUTES = (
         {"GET": get_rule, "PUT": put_rule, "DELETE": delete_rule},
         access="GET acl:read, PUT and DELETE acl:write",
     ),
-    Route("/v1/acl/login", {"POST": log_in}, access="a credential of the auth method"),
+    Route("/v1/acl/login", {"POST": log_in}, access="none but a credential of the auth method"),
     Route("/v1/acl/logout", {"POST": log_out}, access="a token made by a login"),
 )

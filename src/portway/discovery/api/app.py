@@ -113,6 +113,8 @@ class App:
         if self._writers and request.method not in _READS and not self._may_write(request):
             raise ApiError(403, "Access is restricted")
         _refuse_enterprise(request)
+        if not route.access.startswith("none"):
+            request.authorizer  # noqa: B018  a token that is nobody's is refused at once
         return await handler(request)
 
     def _nowhere(self, path: str) -> Answer:

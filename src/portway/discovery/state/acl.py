@@ -92,7 +92,9 @@ class Acl:
         self, key: str, old: Token | None, new: Token | None, revision: int, touch: Touch
     ) -> None:
         if old is not None:
-            self._by_secret.pop(_digest(old.secret_id), None)
+            digest = _digest(old.secret_id)
+            if self._by_secret.get(digest) == key:
+                del self._by_secret[digest]
             _remove(self.tokens_by_method, old.auth_method.lower(), key)
             if old.expiration_time is not None:
                 self.expiring.pop((old.expiration_time, key), None)
