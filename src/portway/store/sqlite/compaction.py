@@ -10,7 +10,7 @@ from portway.store.sqlite.schema import State, first_id, revision_of
 
 STEP: Final = 1000
 """Log rows looked at by one step of a compaction: a few milliseconds."""
-_SPAN = 256
+_SPANS = 32
 _MAX_DELETED_KEYS = 10_000
 _DELETED_PER_STEP = 50
 # The offset cannot be a column, so there is a statement for each number.
@@ -38,6 +38,7 @@ class Extent:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._span = max(1, limits.revisions // _SPANS)
         self._spans: deque[tuple[int, int]] = deque()
         """(last revision, bytes) of runs of revisions."""
         self._bytes = 0
@@ -49,7 +50,7 @@ class Extent:
         rows = connection.execute(
             "SELECT max(id), sum(length(key) + ifnull(length(value), 0)) FROM log WHERE id >= ?"
             " GROUP BY id / ?",
-            (first_id(compacted + 1), first_id(_SPAN)),
+            (first_id(compacted + 1), first_id(extent._span)),
         )
         for log_id, size in rows:
             extent._spans.append((revision_of(log_id), size))
@@ -60,7 +61,7 @@ class Extent:
         """Note that the log grew by ``size`` bytes, up to ``revision``."""
         spans = self._spans
         self._bytes += size
-        if spans and revision // _SPAN == spans[-1][0] // _SPAN:
+        if spans and revision // self._span == spans[-1][0] // self._span:
             spans[-1] = (revision, spans[-1][1] + size)
         else:
             spans.append((revision, size))

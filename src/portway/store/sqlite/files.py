@@ -16,6 +16,8 @@ from portway.store.sqlite.errors import damaged, explain
 DATABASE = "store.db"
 _LOCK = "lock"
 _PATIENCE = 10.0
+_CHECK_SECONDS = 0.25
+_CHECK_STEPS = 1000
 
 
 def lock(directory: Path, owner: int) -> int:
@@ -130,4 +132,22 @@ def _verify(path: Path, connection: sqlite3.Connection) -> None:
             f"{path}: has format {version}; this version of Portway reads format {schema.FORMAT}"
         )
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    schema.read_state(connection)
+    if connection.execute("SELECT count(*) FROM state").fetchone() != (1,):
+        raise damaged(path, "its table state is empty")
+    _check(path, connection)
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    """Look for damage, as far as that goes in a fraction of a second: all of a usual store."""
+    give_up = time.monotonic() + _CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > give_up, _CHECK_STEPS)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return
+    finally:
+        connection.set_progress_handler(None, 0)
+    if found != "ok":
+        raise damaged(path, str(found).replace("\n", " "))
