@@ -255,7 +255,6 @@ def _expiration(request: TokenRequest, now: datetime) -> datetime | None:
 
 
 def tokens_of(
-    acl: Acl,
     tokens: Iterable[Token],
     *,
     policy: str = "",

@@ -133,7 +133,6 @@ async def list_all(request: Request) -> Answer:
     tokens = (await read(request, lambda: acl.read_all(acl.tokens))).value
     now = utc_now()
     wanted = operations.tokens_of(
-        acl,
         (token for token in tokens if not token.expired(now)),
         policy=request.param("policy"),
         role=request.param("role"),
