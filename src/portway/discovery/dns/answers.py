@@ -13,6 +13,7 @@ from portway.discovery.acl import AclNotFoundError, Authorizer
 from portway.discovery.dns.cache import Cache, Entry, Rendered
 from portway.discovery.dns.lookup import Found, Queries, Question, World, look_up
 from portway.discovery.dns.message import (
+    Limits,
     compile_answer,
     error,
     put_together,
@@ -124,44 +125,53 @@ class Answers:
         return packet[:2] + reply if isinstance(reply, bytes) else reply
 
     def _answer(self, request: Request, packet: bytes, source: str, tcp: bool) -> Reply:
-        if request.version:
-            return error(request, BADVERS)
-        if request.kind in (AXFR, IXFR):
-            return error(request, NOTIMP)
+        code = BADVERS if request.version else NOTIMP if request.kind in (AXFR, IXFR) else 0
+        if code:
+            return error(request, code)
         settings = self.settings
-        limits = tcp_limits(request) if tcp else udp_limits(request, settings)
-        name = request.question[:-4]
-        key = (request.labels, request.kind, name if settings.disable_compression else b"")
-        kept = self._entries.get(key)
         now = int(time.time())
-        if kept is not None and kept[0].is_fresh() and request.domain_class in (IN, ANY):
-            entry = kept[0]
-            fixed = True
-        else:
+        entry = self._kept(request)
+        if entry is None:
             found = self._look_up(request, source, now)
+            if isinstance(found, int):
+                return self._error(request, found)
             if found is None or (found.elsewhere and settings.upstreams):
-                if settings.upstreams:
-                    return self._recurse(request, packet, tcp)
-                return error(request, REFUSED)
-            if request.domain_class not in (IN, ANY):
-                return error(request, REFUSED)
+                return self._recurse(request, packet, tcp)
             if settings.upstreams and any(group.follow for group in found.groups):
                 return self._follow(found, request, packet, tcp)
             entry = self._compile(found, request)
-            fixed = found.fixed
-            if fixed:
-                self._entries.put(key, entry, 1 + len(entry.compiled.blocks))
-        if fixed and not tcp and len(packet) <= _MOST_PACKET:
-            rendered = Rendered(entry, request, limits)
+            if not found.fixed:
+                return put_together(entry.compiled, request, self._limits(request, tcp), now)
+            self._entries.put(self._key(request), entry, 1 + len(entry.compiled.blocks))
+        rendered = Rendered(entry, request, self._limits(request, tcp))
+        if not tcp and len(packet) <= _MOST_PACKET:
             self._rendered.put(packet[2:], rendered)
-            return rendered.draw(now)
-        return put_together(entry.compiled, request, limits, now)
+        return rendered.draw(now)
 
-    def _look_up(self, request: Request, source: str, now: int) -> Found | None:
+    def _limits(self, request: Request, tcp: bool) -> Limits:
+        return tcp_limits(request) if tcp else udp_limits(request, self.settings)
+
+    def _key(self, request: Request) -> tuple[Labels, int, bytes]:
+        # Without compression an answer repeats the name letter by letter.
+        name = request.question[:-4] if self.settings.disable_compression else b""
+        return request.labels, request.kind, name
+
+    def _kept(self, request: Request) -> Entry | None:
+        kept = self._entries.get(self._key(request))
+        if kept is None or request.domain_class not in (IN, ANY):
+            return None
+        return kept[0] if kept[0].is_fresh() else None
+
+    def _look_up(self, request: Request, source: str, now: int) -> Found | int | None:
+        """What is found, the error to be answered, or ``None`` when recursors have to know."""
         if self._authorizer is None:
-            raise PermissionError("the token of the DNS interface is nobody's")
+            return SERVFAIL  # the token is nobody's
         world = World(self._state.catalog, self.settings, self._authorizer, self._queries, now)
-        return look_up(Question(request.labels, request.kind, _client(request, source)), world)
+        question = Question(request.labels, request.kind, _client(request, source))
+        found = look_up(question, world)
+        if found is None:
+            return None if self.settings.upstreams else REFUSED
+        return found if request.domain_class in (IN, ANY) else REFUSED
 
     def _compile(self, found: Found, request: Request) -> Entry:
         name = request.question[:-4]
@@ -189,8 +199,8 @@ class Answers:
             ttl = group.answers[0].ttl
             place = group.extras if request.kind == SRV else group.answers
             place += [record._replace(ttl=ttl) for record in records]
-        limits = tcp_limits(request) if tcp else udp_limits(request, settings)
         compiled = self._compile(found, request).compiled
+        limits = self._limits(request, tcp)
         return packet[:2] + put_together(compiled, request, limits, int(time.time()))
 
 

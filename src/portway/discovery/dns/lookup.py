@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from random import sample
 from typing import NamedTuple, Protocol
 
@@ -38,11 +39,12 @@ from portway.discovery.dns.records import (
 from portway.discovery.dns.request import NXDOMAIN
 from portway.discovery.dns.settings import DnsSettings, Labels, labels_of
 from portway.discovery.model import PASSING, WARNING, Node
-from portway.discovery.state import Catalog, Instance, Reading, Topic
+from portway.discovery.state import Catalog, Instance, Reading, Topic, worst
 
 SERVERS = "consul"  # the service that every server registers
 _MOST_SERVERS = 3
 _DEPTH = 3  # of names that stand for names
+_MOST_FOLLOWED = 64  # records of a name that another stands for
 _VIRTUAL = "consul-virtual"
 
 
@@ -135,7 +137,7 @@ def look_up(question: Question, world: World, depth: int = _DEPTH) -> Found | No
         return found
     match query.form:
         case "node":
-            _node(query, question, world, found)
+            _node(query, question, world, found, depth)
         case "addr":
             _address(query, question, world, found)
         case "virtual":
@@ -195,7 +197,7 @@ def _services(query: Query, world: World, found: Found) -> list[Instance]:
     return [
         one
         for one in instances
-        if one.status() in usable
+        if _status(one) in usable
         and (
             world.authorizer.unrestricted
             or (
@@ -257,10 +259,10 @@ def _follow(
     order = sample(inner.groups, len(inner.groups)) if inner.shuffled else inner.groups
     for one in order:
         group.follow = group.follow or one.follow
+    records = (record for one in order for record in one.answers)
     return [
         record._replace(owner=name if record.owner is None else record.owner)
-        for one in order
-        for record in one.answers
+        for record in islice(records, _MOST_FOLLOWED)
         if record.kind in (A, AAAA, CNAME)
     ]
 
@@ -324,7 +326,7 @@ def _port(instance: Instance, name: str) -> int:
 
 def _weight(instance: Instance) -> int:
     weights = instance.service.weights
-    match instance.status():
+    match _status(instance):
         case "passing":
             return weights.passing
         case "warning":
@@ -332,11 +334,17 @@ def _weight(instance: Instance) -> int:
     return 0
 
 
+def _status(instance: Instance) -> str:
+    """The worst status of the checks; their order, which ``Instance`` keeps, costs too much."""
+    on_node = (check for check in instance.host.checks.values() if not check.service_id)
+    return worst(chain(on_node, instance.checks.values()))
+
+
 def _asks_for(kind: int, address: bytes) -> bool:
     return kind in (ANY, A if len(address) == 4 else AAAA)
 
 
-def _node(query: Query, question: Question, world: World, found: Found) -> None:
+def _node(query: Query, question: Question, world: World, found: Found, depth: int) -> None:
     settings = world.settings
     found.watch(world.catalog.nodes.topic)
     host = world.catalog.host(query.name)
@@ -353,7 +361,7 @@ def _node(query: Query, question: Question, world: World, found: Found) -> None:
         if _asks_for(kind, address):
             found.groups.append(Group([address_record(None, ttl, address)]))
     elif address and kind != TXT:
-        _alias(address, ttl, question, world, found, _DEPTH)
+        _alias(address, ttl, question, world, found, depth)
     if kind in (TXT, ANY):
         found.shuffled = False
         found.groups += [Group([text]) for text in texts]

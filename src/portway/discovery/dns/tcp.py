@@ -77,7 +77,6 @@ class Connection(asyncio.Protocol):
         return bool(self._pending)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
         self._buffer += data
         self._work()
 
@@ -103,6 +102,7 @@ class Connection(asyncio.Protocol):
                 break
             packet = bytes(buffer[2:end])
             del buffer[:end]
+            self._heard = self._loop.time()
             reply = self._answers.by_tcp(packet, self._source)
             if isinstance(reply, bytes):
                 self._send(reply)

@@ -1,7 +1,7 @@
 """DNS by UDP: one socket read in batches by the event loop.
 
-A socket of our own costs less than half of a datagram transport per packet: a transport turns
-every packet into calls and an address object of its own, a batch of ``recvfrom`` does not.
+A socket of our own takes a tenth to a fifth less CPU per answer than uvloop's datagram transport,
+looks at permissions once per batch, and can say from which of the machine's addresses to answer.
 """
 
 from __future__ import annotations
