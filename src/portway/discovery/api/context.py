@@ -46,6 +46,7 @@ class Settings:
     txn_max_req_len: int = 512 * 1024  # bytes
     disable_kv_key_validation: bool = False
     disable_unprintable_filter: bool = False
+    disable_coordinates: bool = False
     use_cache: bool = True
     discovery_max_stale: float = 0.0  # seconds
     ui_enabled: bool = False

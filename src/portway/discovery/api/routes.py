@@ -6,16 +6,18 @@ from portway.discovery.api import (
     acl,
     authorize,
     catalog,
+    coordinate,
     event,
     health,
     kv,
     session,
     snapshot,
     status,
+    txn,
 )
 from portway.discovery.api.route import Route
 
-_FAMILIES = (acl, authorize, catalog, event, health, kv, session, snapshot, status)
+_FAMILIES = (acl, authorize, catalog, coordinate, event, health, kv, session, snapshot, status, txn)
 
 
 def all_routes() -> tuple[Route, ...]:
