@@ -49,7 +49,7 @@ class Backend(Protocol):
         """Bytes on disk, or in memory."""
 
     async def close(self) -> None:
-        """Carry out what is queued and close. Raises StoreError."""
+        """Carry out what is queued and close."""
 
 
 class InMemory:

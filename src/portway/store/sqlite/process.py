@@ -72,7 +72,7 @@ class OnDisk(asyncio.Protocol):
         return sum(path.stat().st_size for path in paths if path.exists())
 
     async def close(self) -> None:
-        """Carry out what is queued and close. Raises StoreError."""
+        """Carry out what is queued and close."""
         if self._readers is not None:
             # First, so that the writer is the last one, and leaves no journal.
             await asyncio.to_thread(self._readers.close)
@@ -80,9 +80,6 @@ class OnDisk(asyncio.Protocol):
         if self._transport is not None and not self._ended.done():
             self._transport.write_eof()
         await self._ended
-        await asyncio.to_thread(self._process.wait)
-        if self._reason is not None:
-            raise self._reason
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""

@@ -1,0 +1,350 @@
+"""A store on disk: its files, what is wrong with them, and a writer that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portway.store import Committed, CompactedError, Delete, Put, Record, Store, StoreError
+from portway.store.sqlite import Limits, open_sqlite
+from tests.unit.store_rig import Recorder, opened, put, until
+
+
+def modes(directory: Path) -> dict[str, int]:
+    """The permissions of every file, by name."""
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
+
+
+async def filled(directory: Path, keys: int = 200) -> None:
+    """Make a store with some contents, and close it."""
+    async with opened("file", directory) as store:
+        await store.commit([], [Put(f"key/{n:05}", b"value %d" % n * 20) for n in range(keys)])
+
+
+def children() -> set[int]:
+    """The processes this one has started and that still run."""
+    lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    return {int(pid) for pids in lists for pid in pids.split()}
+
+
+class TestFiles:
+    @pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+    async def test_they_are_for_their_owner_only(self, tmp_path: Path, umask: int) -> None:
+        before = os.umask(umask)
+        try:
+            async with opened("file", tmp_path) as store:
+                await put(store, "a")
+                await store.read()
+                directory = tmp_path / "store"
+                assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+                names = ["lock", "store.db", "store.db-shm", "store.db-wal"]
+                assert modes(directory) == dict.fromkeys(names, 0o600)
+        finally:
+            os.umask(before)
+
+    async def test_permissions_that_were_opened_are_closed(self, tmp_path: Path) -> None:
+        await filled(tmp_path)
+        directory = tmp_path / "store"
+        directory.chmod(0o755)
+        (directory / "store.db").chmod(0o644)
+        async with opened("file", tmp_path) as store:
+            await put(store, "a")
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+            assert set(modes(directory).values()) == {0o600}
+
+    async def test_after_close_everything_is_in_one_file(self, tmp_path: Path) -> None:
+        await filled(tmp_path)
+        assert sorted(modes(tmp_path / "store")) == ["lock", "store.db"]
+
+    async def test_everything_survives_a_restart(self, tmp_path: Path) -> None:
+        live, replayed = Recorder(), Recorder()
+        async with opened("file", tmp_path, {"kv/": 5}) as store:
+            await store.watch("", 0, live)
+            lease = await store.grant(3600)
+            for number in range(3):
+                await put(store, "kv/a", b"%d" % number, lease)
+            await store.compact(1)
+            before = await store.read(), await store.versions("kv/a"), await store.status()
+        async with opened("file", tmp_path, {"kv/": 5}) as store:
+            snapshot, versions, status = before
+            assert (await store.read(), await store.versions("kv/a")) == (snapshot, versions)
+            assert (await store.status())[:3] == status[:3]
+            await store.watch("", 1, replayed)
+            assert replayed.batches == live.batches[1:]
+            with pytest.raises(CompactedError):
+                await store.watch("", 0, replayed)
+            assert await put(store, "b") == Committed(True, 4)
+            assert await store.keep_alive(lease)
+            await store.revoke(lease)
+            assert await store.get("kv/a") is None
+
+    async def test_leases_have_their_full_time_again_after_a_restart(self, tmp_path: Path) -> None:
+        async with opened("file", tmp_path) as store:
+            lease = await store.grant(0.7)
+            await put(store, "a", b"", lease)
+        await asyncio.sleep(1)
+        watcher = Recorder()
+        async with opened("file", tmp_path) as store:
+            await store.watch("", 1, watcher)
+            assert await store.get("a") == Record("a", b"", 1, 1, 1, lease)
+            assert await store.keep_alive(lease)
+            await until(lambda: bool(watcher.batches))
+            assert watcher.changes == [(2, "a", None)]
+
+
+class TestBounds:
+    """The past that is kept is bounded, without anyone asking for it."""
+
+    async def test_the_log_by_revisions(self, tmp_path: Path) -> None:
+        async with opened("file", tmp_path, limits=Limits(revisions=200)) as store:
+            for _ in range(40):
+                await asyncio.gather(*[put(store, f"{n}") for n in range(50)])
+            status = await store.status()
+            assert 1700 <= status.compacted < 1900
+            await self.stays_bounded(store, status.bytes)
+
+    async def test_the_log_by_bytes(self, tmp_path: Path) -> None:
+        async with opened("file", tmp_path, limits=Limits(bytes=1 << 20)) as store:
+            for _ in range(40):
+                await asyncio.gather(*[put(store, "a", bytes(20_000)) for n in range(10)])
+            assert (await store.status()).compacted > 0
+        database = sqlite3.connect(tmp_path / "store" / "store.db")
+        (size,) = database.execute("SELECT sum(length(value)) FROM log").fetchone()
+        assert size < 3 << 20
+        database.close()
+
+    async def stays_bounded(self, store: Store, size: int) -> None:
+        for _ in range(40):
+            await asyncio.gather(*[put(store, f"{n}") for n in range(50)])
+        assert (await store.status()).bytes < 2 * size
+
+    async def test_the_history_of_deleted_keys(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of keys that come and go for ever, only the last to go are remembered."""
+        monkeypatch.setattr("portway.store.sqlite.compaction._MAX_DELETED_KEYS", 20)
+        async with opened("memory", tmp_path, {"": 2}, Limits(revisions=10)) as store:
+            for number in range(200):
+                key = f"{number:03}"
+                await put(store, key)
+                await store.commit([], [Put("other", b"")])
+                await store.commit([], [Delete(key)])
+            await store.compact(await store.revision())
+            remembered = [n for n in range(200) if await store.versions(f"{n:03}")]
+            assert remembered == list(range(180, 200))
+            assert len(await store.versions("199")) == 2
+
+
+class TestRefusal:
+    async def test_a_directory_in_use(self, tmp_path: Path) -> None:
+        async with opened("file", tmp_path) as store:
+            await put(store, "a")
+            message = rf"store: is in use by another process \(pid {os.getpid()}\)"
+            with pytest.raises(StoreError, match=message):
+                await open_sqlite(str(tmp_path / "store"))
+            code = (
+                "import asyncio, sys; from portway.store.sqlite import open_sqlite;"
+                "asyncio.run(open_sqlite(sys.argv[1]))"
+            )
+            command = [sys.executable, "-c", code, str(tmp_path / "store")]
+            other = await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, check=False
+            )
+            assert other.returncode == 1
+            assert f"in use by another process (pid {os.getpid()})" in other.stderr
+            assert await put(store, "b") == Committed(True, 2)
+
+    async def test_a_directory_that_cannot_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(StoreError, match=r"file.*: cannot be used for the store"):
+                await open_sqlite(str(path))
+
+    @pytest.mark.parametrize(
+        "damage",
+        ["empty", "text", "header", "page", "half", "schema", "another database", "no state"],
+    )
+    async def test_a_damaged_database(self, tmp_path: Path, damage: str) -> None:
+        """One error that names the file and what to do; never an empty store; nothing changed."""
+        await filled(tmp_path)
+        database = tmp_path / "store" / "store.db"
+        content = bytearray(database.read_bytes())
+        match damage:
+            case "empty":
+                content.clear()
+            case "text":
+                content[:] = b"not a database at all\n" * 100
+            case "header":
+                content[:100] = bytes(100)
+            case "page":
+                content[5 * 4096 : 6 * 4096] = random.Random(1).randbytes(4096)
+            case "half":
+                del content[len(content) // 2 :]
+            case "schema":
+                content[100:4096] = random.Random(1).randbytes(3996)
+            case "another database" | "no state":
+                if damage == "another database":
+                    database.unlink()
+                connection = sqlite3.connect(database)
+                connection.execute("CREATE TABLE t (a)")
+                if damage == "no state":
+                    connection.execute("DELETE FROM state")
+                connection.commit()
+                connection.close()
+                content = bytearray(database.read_bytes())
+        database.write_bytes(content)
+        with pytest.raises(StoreError) as caught:
+            await open_sqlite(str(tmp_path / "store"))
+        message = str(caught.value)
+        assert message.startswith(f"{database}: the store is damaged (")
+        assert "Put a backup in its place" in message
+        assert "\n" not in message
+        assert database.read_bytes() == content
+        assert children() == set()
+
+    async def test_a_format_of_the_future(self, tmp_path: Path) -> None:
+        await filled(tmp_path)
+        connection = sqlite3.connect(tmp_path / "store" / "store.db")
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        with pytest.raises(StoreError, match=r"store\.db: has format 99; this version .* format 1"):
+            await open_sqlite(str(tmp_path / "store"))
+
+    async def test_a_journal_without_its_database(self, tmp_path: Path) -> None:
+        await filled(tmp_path)
+        directory = tmp_path / "store"
+        (directory / "store.db").unlink()
+        (directory / "store.db-wal").write_bytes(b"x")
+        with pytest.raises(StoreError, match=r"store\.db: is missing, but its journal"):
+            await open_sqlite(str(directory))
+        assert not (directory / "store.db").exists()
+
+    async def test_a_database_that_was_never_finished_is_begun_anew(self, tmp_path: Path) -> None:
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store" / "store.db.new").write_bytes(b"half")
+        async with opened("file", tmp_path) as store:
+            assert await store.read() == (0, [])
+        assert sorted(modes(tmp_path / "store")) == ["lock", "store.db"]
+
+    async def test_damage_that_shows_later(self, tmp_path: Path) -> None:
+        await filled(tmp_path, keys=2000)
+        async with opened("file", tmp_path) as store:
+            with (tmp_path / "store" / "store.db").open("r+b") as database:
+                for page in range(2, 100):
+                    database.seek(page * 4096)
+                    database.write(b"\xff" * 4096)
+            with pytest.raises(StoreError, match="damaged"):
+                await store.read()
+
+
+class TestWriter:
+    """The process that writes."""
+
+    async def start(self, directory: Path) -> tuple[Store, int]:
+        before = children()
+        store = await open_sqlite(str(directory / "store"))
+        (pid,) = children() - before
+        return store, pid
+
+    async def test_when_it_dies_every_write_fails_and_none_hangs(self, tmp_path: Path) -> None:
+        store, pid = await self.start(tmp_path)
+        await put(store, "a", b"1")
+        os.kill(pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(put(store, f"{n}")) for n in range(10)]
+        await asyncio.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
+        message = r"store\.db: the store's writer has ended with signal 9"
+        for commit in waiting:
+            with pytest.raises(StoreError, match=message):
+                await commit
+        for call in (put(store, "b"), store.grant(1), store.revoke(1), store.compact(0)):
+            with pytest.raises(StoreError, match=message):
+                await call
+        assert await store.get("a") == Record("a", b"1", 1, 1, 1)
+        await store.close()
+        async with opened("file", tmp_path) as store:
+            assert await put(store, "b") == Committed(True, 2)
+
+    async def test_it_lets_the_signals_pass_that_stop_an_agent(self, tmp_path: Path) -> None:
+        store, pid = await self.start(tmp_path)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            os.kill(pid, number)
+            assert (await put(store, "a")).succeeded
+        await store.close()
+        assert pid not in children()
+
+    async def test_it_ends_when_its_store_is_killed(self, tmp_path: Path) -> None:
+        code = (
+            "import asyncio, os, sys\n"
+            "from portway.store import Put\n"
+            "from portway.store.sqlite import open_sqlite\n"
+            "async def main():\n"
+            "    store = await open_sqlite(sys.argv[1])\n"
+            "    await store.commit([], [Put('a', b'1')])\n"
+            "    os.kill(os.getpid(), 9)\n"
+            "asyncio.run(main())\n"
+        )
+        directory = str(tmp_path / "store")
+        for _ in range(3):
+            killed = await asyncio.to_thread(
+                subprocess.run, [sys.executable, "-c", code, directory], check=False
+            )
+            assert killed.returncode == -signal.SIGKILL
+            # It may not have noticed yet; the next one waits for it.
+            async with opened("file", tmp_path) as store:
+                record = await store.get("a")
+        assert record == Record("a", b"1", 1, 3, 3)
+
+
+async def test_a_torn_journal(tmp_path: Path) -> None:
+    """Whatever is cut off or garbled at the end of the journal, whole commits remain.
+
+    The state is the one after some commit, and those before the tear are all there.
+    """
+    chance = random.Random(3)
+    original = tmp_path / "store"
+    async with opened("file", tmp_path) as store:
+        sizes = []
+        for number in range(60):
+            value = b"%d" % number * chance.randint(1, 800)
+            await store.commit([], [Put(f"{k}", value) for k in range(5)])
+            sizes.append((original / "store.db-wal").stat().st_size)
+        live = tmp_path / "live"
+        shutil.copytree(original, live)
+    for number in range(40):
+        directory = tmp_path / f"torn {number}"
+        shutil.copytree(live, directory / "store")
+        (directory / "store" / "store.db-shm").unlink()
+        journal = directory / "store" / "store.db-wal"
+        content = bytearray(journal.read_bytes())
+        position = chance.randrange(32, len(content))
+        match number % 3:
+            case 0:
+                del content[position:]
+            case 1:
+                content[position:] = chance.randbytes(len(content) - position)
+            case 2:
+                content[position] ^= 1 << chance.randrange(8)
+        journal.write_bytes(content)
+        intact = sum(size <= position for size in sizes)
+        async with opened("file", directory) as store:
+            revision, records = await store.read()
+            assert intact <= revision <= intact + 1
+            values = {record.value for record in records}
+            assert len(values) == (1 if revision else 0)
+            for value in values:
+                assert value.startswith(b"%d" % (revision - 1))
+            watcher = Recorder()
+            await store.watch("", 0, watcher)
+            assert watcher.revisions == list(range(1, revision + 1))
+            assert await put(store, "new") == Committed(True, revision + 1)
