@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
 
+import portway
 from portway.agent.config import ConfigError, Settings, load
+from portway.agent.config.block import Block
 from portway.agent.config.reading import bare, build, read
-from portway.agent.config.support import ENTERPRISE, NOT_YET, REMOVED
+from portway.agent.config.support import ENTERPRISE, MOOT, NOT_YET, REMOVED
 from portway.config import Duration
 from portway.discovery.model import CheckDefinition, ServiceDefinition
 
@@ -153,9 +157,50 @@ def test_the_list_of_keys_is_the_documents() -> None:
     assert len(set(documented())) == len(documented())
 
 
+# Modules that name keys without honouring them.
+_ONLY_CHECKING = {"check", "check_interfaces", "certificates", "reload", "support", "sanitized"}
+
+
+def used_names() -> set[str]:
+    """Names that code reads or declares as settings of its own, and words of the agent's."""
+    names: set[str] = set()
+    for file in (Path(portway.__file__).parent).rglob("*.py"):
+        if file.stem in _ONLY_CHECKING or "edge" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                names.add(node.attr)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.update([node.target.id] if "config" not in file.parts else [])
+            elif "agent" in file.parts and isinstance(node, ast.Constant):
+                names.add(str(node.value))
+    return names
+
+
+def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The paths of all keys that are no blocks."""
+    for field in msgspec.structs.fields(kind):
+        inner = bare(field.type)
+        block = isinstance(inner, type) and issubclass(inner, Block)
+        yield from leaves(inner, f"{prefix}{field.name}.") if block else [prefix + field.name]
+
+
+def test_no_key_is_swallowed() -> None:
+    """Every key is used somewhere (by name), or reported, or needs nothing done."""
+    used = used_names()
+    swallowed = [
+        path
+        for path in leaves(Settings)
+        if not any(path == known or path.startswith(f"{known}.") for known in [*NOT_YET, *MOOT])
+        and path.rpartition(".")[2] not in used
+    ]
+    assert swallowed == []
+
+
 def test_keys_not_yet_honoured_exist() -> None:
-    unknown = [path for path in NOT_YET if field_of(path) is None]
+    unknown = [path for path in [*NOT_YET, *MOOT] if field_of(path) is None]
     assert unknown == []
+    assert not set(NOT_YET) & set(MOOT)
     assert not set(NOT_YET) & (set(REMOVED) | ENTERPRISE)
 
 
