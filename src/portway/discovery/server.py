@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from portway.discovery.session_keeper import SessionKeeper
@@ -73,6 +73,7 @@ class Server:
             result = operation(draft)
             operations = draft.operations
             if not operations:
+                draft.settle(view.revision)
                 return result
             outcome = await self.store.commit(draft.conditions, operations)
             await view.reached(outcome.revision)

@@ -6,9 +6,13 @@ what cannot be asked.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from portway.discovery.model import KVEntry
-from portway.discovery.server import Server
 from portway.discovery.state import Draft
+
+if TYPE_CHECKING:
+    from portway.discovery.server import Server
 
 
 class KVError(Exception):
@@ -31,14 +35,15 @@ def compare_and_put(
 ) -> bool:
     """Write a key if its ModifyIndex is ``index``; 0 means that it must not exist."""
     old = draft.get(server.state.kv.table, key)
-    if (old.modify_index if old else 0) != index:
+    if (old.modify_index != index or not index) if old else index:
         return False
     return put(server, draft, key, value, flags)
 
 
 def acquire(server: Server, draft: Draft, key: str, value: bytes, flags: int, session: str) -> bool:
     """Lock a key for a session and write it. Raises KVError for an unknown session."""
-    if not session or draft.get(server.state.sessions.table, session) is None:
+    _check_given(session)
+    if draft.get(server.state.sessions.table, session) is None:
         raise KVError(f'invalid session "{session}"')
     table = server.state.kv.table
     old = draft.get(table, key)
@@ -58,8 +63,7 @@ def acquire(server: Server, draft: Draft, key: str, value: bytes, flags: int, se
 
 def release(server: Server, draft: Draft, key: str, value: bytes, flags: int, session: str) -> bool:
     """Unlock a key that ``session`` holds and write it."""
-    if not session:
-        raise KVError('invalid session ""')
+    _check_given(session)
     table = server.state.kv.table
     old = draft.get(table, key)
     if old is None or old.session != session:
@@ -86,11 +90,22 @@ def delete_tree(server: Server, draft: Draft, prefix: str) -> bool:
     """Delete every key under a prefix, those written in the same draft included."""
     kv = server.state.kv
     draft.guard(kv.table, prefix)
-    keys = set(kv.keys_under(prefix))
-    keys.update(key for key in draft.written(kv.table) if key.startswith(prefix))
-    for key in sorted(keys):
+    for key in keys_under(server, draft, prefix):
         draft.delete(kv.table, key)
     return True
+
+
+def keys_under(server: Server, draft: Draft, prefix: str) -> list[str]:
+    """The keys under a prefix, those written in the same draft included, sorted."""
+    kv = server.state.kv
+    keys = set(kv.keys_under(prefix))
+    keys.update(key for key in draft.written(kv.table) if key.startswith(prefix))
+    return sorted(keys)
+
+
+def _check_given(session: str) -> None:
+    if not session:
+        raise KVError("missing session")
 
 
 def _changed(
@@ -106,6 +121,4 @@ def _changed(
         flags=flags,
         session=old.session if session is None else session,
         lock_index=old.lock_index if lock_index is None else lock_index,
-        create_index=old.create_index,
-        modify_index=old.modify_index,
     )

@@ -134,8 +134,6 @@ def unlocked(entry: KVEntry) -> KVEntry:
         value=entry.value,
         flags=entry.flags,
         lock_index=entry.lock_index,
-        create_index=entry.create_index,
-        modify_index=entry.modify_index,
     )
 
 

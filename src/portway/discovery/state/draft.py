@@ -13,6 +13,8 @@ from portway.discovery.state.table import Row, Table
 from portway.store import Compare, Condition, Delete, Operation, Put, Unchanged
 
 R = TypeVar("R", bound=Row)
+_UNCOMMITTED = -1
+"""The ModifyIndex of what a draft has written: no index compares equal to it."""
 
 
 class Draft:
@@ -23,6 +25,8 @@ class Draft:
         self._seen: dict[str, int] = {}
         self._written: dict[str, tuple[Table[Any], Any]] = {}
         self._guards: dict[str, Unchanged] = {}
+        self._rows: list[tuple[str, Row]] = []
+        """Every row that was put, those written over since included."""
 
     def get(self, table: Table[R], key: str) -> R | None:
         """The row as this draft sees it; the commit fails if it changes meanwhile."""
@@ -42,6 +46,10 @@ class Draft:
         if self._written.get(path, (table, row))[1] is None:
             del self._written[path]  # deleted before: it comes after what was deleted with it
         self._written[path] = (table, row)
+        self._rows.append((path, row))
+        stored = table.get(key)
+        row.create_index = 0 if stored is None else stored.create_index
+        row.modify_index = _UNCOMMITTED
 
     def delete(self, table: Table[R], key: str) -> R | None:
         """Delete a row; returns what it was."""
@@ -81,8 +89,7 @@ class Draft:
 
     def settle(self, revision: int) -> None:
         """Fill in the indexes of what was written, now that they are known."""
-        for path, (_, row) in self._written.items():
-            if row is not None:
-                row.modify_index = revision
-                if not self._seen[path]:
-                    row.create_index = revision
+        for path, row in self._rows:
+            row.modify_index = revision
+            if not self._seen[path]:
+                row.create_index = revision
