@@ -20,6 +20,7 @@ from portway.agent.config.load import load
 from portway.agent.logs import Log
 from portway.agent.runtime import Runtime
 from portway.discovery.api import App, Context, all_routes
+from portway.discovery.operations import coordinates
 
 ROOT = "11111111-2222-4333-8444-555555555555"
 OTHER = "11111111-2222-4333-8444-666666666666"
@@ -75,6 +76,10 @@ READ_WEB = node("read") + service("read")
 ACL_READ, ACL_WRITE = 'acl = "read"', 'acl = "write"'
 OPERATOR_READ, OPERATOR_WRITE = 'operator = "read"', 'operator = "write"'
 CHECK = {"Name": "c", "CheckID": "{c}", "TTL": "1h"}
+COORDINATE = {
+    "Node": "n1",
+    "Coord": {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5},
+}
 SESSION = "/v1/session/{}/{{session}}"
 
 TABLE: dict[str, Case | Public | list[Case]] = {
@@ -190,6 +195,30 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     # events
     "PUT /v1/event/fire/": Case("/v1/event/fire/deploy", rule("event", "write", "deploy")),
     "GET /v1/event/list": Case("/v1/event/list", rule("event", "read", "seen"), seen='"seen"'),
+    # transactions
+    "PUT /v1/txn": [
+        Case("/v1/txn", key("read", "k/read"), [{"KV": {"Verb": "get", "Key": "k/read"}}],
+             "k/read"),
+        Case("/v1/txn", key("read", "k/read"), [{"KV": {"Verb": "get-tree", "Key": "k/read"}}],
+             "k/read"),
+        Case("/v1/txn", key("write", "k/t"), [{"KV": {"Verb": "set", "Key": "k/t", "Value": ""}}]),
+        Case("/v1/txn", rule("key_prefix", "write", "k/t"),
+             [{"KV": {"Verb": "delete-tree", "Key": "k/t"}}]),
+        Case("/v1/txn", node("read"), [{"Node": {"Verb": "get", "Node": {"Node": "n1"}}}], '"n1"'),
+        Case("/v1/txn", node("write", "n4"),
+             [{"Node": {"Verb": "set", "Node": {"Node": "n4", "Address": "10.0.0.4"}}}]),
+        Case("/v1/txn", service("read"),
+             [{"Service": {"Verb": "get", "Node": "n1", "Service": {"ID": "web"}}}], '"web"'),
+        Case("/v1/txn", service("write", "t"),
+             [{"Service": {"Verb": "set", "Node": "n1", "Service": {"Service": "t"}}}]),
+        Case("/v1/txn", node("write"),
+             [{"Check": {"Verb": "set", "Check": {"Node": "n1", "CheckID": "t", "Name": "t"}}}]),
+    ],
+    # coordinates
+    "GET /v1/coordinate/datacenters": Public("/v1/coordinate/datacenters", "documented so"),
+    "GET /v1/coordinate/nodes": Case("/v1/coordinate/nodes", node("read"), seen='"n1"'),
+    "GET /v1/coordinate/node/": Case("/v1/coordinate/node/n1", node("read"), seen='"n1"'),
+    "PUT /v1/coordinate/update": Case("/v1/coordinate/update", node("write"), COORDINATE),
     # status, snapshots
     "GET /v1/status/leader": Public("/v1/status/leader", "documented so"),
     "GET /v1/status/peers": Public("/v1/status/peers", "documented so"),
@@ -321,6 +350,8 @@ class Rig:
         await self.made("PUT", "/v1/agent/check/register", alone)
         far = {"Node": "n3", "Address": "10.0.0.3", "Service": {"Service": "far"}}
         await self.made("PUT", "/v1/catalog/register", far)
+        await self.made("PUT", "/v1/coordinate/update", COORDINATE)
+        await coordinates.flush(self.runtime.server)
         for name in ("read", "locked", "tree/a", "tree/b"):
             await self.made("PUT", f"/v1/kv/k/{name}", b"v")
         await self.made("PUT", "/v1/event/fire/seen")
@@ -354,6 +385,13 @@ def cases(entry: Case | Public | list[Case]) -> list[Case]:
     return entry if isinstance(entry, list) else [] if isinstance(entry, Public) else [entry]
 
 
+def is_refused(name: str, answer: Answer) -> bool:
+    """A refusal for want of permission; a transaction has it among its errors."""
+    if name == "PUT /v1/txn":
+        return answer.status == 409 and '"Permission denied: ' in answer.body
+    return answer.status == 403 and answer.body.startswith("Permission denied")
+
+
 def endpoints(rig: Rig) -> set[str]:
     return {f"{method} {route.path}" for route in rig.routes for method in route.methods}
 
@@ -385,7 +423,7 @@ async def test_without_permission_nothing_is_seen_or_done(rig: Rig) -> None:
             for token in ("", nothing, elsewhere):
                 path = rig.filled(case.path)
                 answer = await rig.call(name.split()[0], path, case.body, token)
-                refused = answer.status == 403 and answer.body.startswith("Permission denied")
+                refused = is_refused(name, answer)
                 empty = answer.status in (200, 404) and rig.filled(case.seen) not in answer.body
                 if not (empty if case.seen not in ("", "[]") else refused or case.seen == "[]"):
                     wrong.append((name, path, token, answer))
@@ -414,7 +452,7 @@ async def test_reading_everything_writes_nothing(rig: Rig) -> None:
                 name.split()[0], rig.filled(case.path), case.body, made["SecretID"]
             )
             writes = "write" in case.rules
-            if (answer.status == 403) is not writes:
+            if is_refused(name, answer) is not writes:
                 wrong.append((name, case.path, answer))
     assert wrong == []
     assert rig.runtime.server.state.view.revision == revision
