@@ -74,6 +74,8 @@ def _failure(container: str, error: DockerError) -> str:
         return f"create exec failed for unknown container {container}"
     if error.status == 409:
         return f"create exec failed since container {container} is paused or stopped"
+    if error.status >= 600:  # no answer of Docker's, but aiodocker's word for none
+        return f"create exec failed for container {container}: {error.message}"
     return (
         f"create exec failed for container {container} with status {error.status}: {error.message}"
     )

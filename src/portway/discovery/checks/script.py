@@ -103,14 +103,13 @@ async def run_once(definition: CheckDefinition, context: Context) -> Result:
     except (OSError, ValueError) as error:  # not executable, a NUL in an argument
         return critical(f"fork/exec {arguments[0]}: {reason_of(error)}")
     try:
-        async with asyncio.timeout(timeout):
-            await protocol.exited
-            await asyncio.wait((protocol.closed,), timeout=LINGER)
-    except TimeoutError:
+        # Not awaited themselves: that would cancel them with this task.
+        await asyncio.wait((protocol.exited,), timeout=timeout)
         if not protocol.exited.done():
             _kill_group(transport)
-            await protocol.exited
+            await asyncio.wait((protocol.exited,))
             return timed_out(timeout, protocol.output.text())
+        await asyncio.wait((protocol.closed,), timeout=LINGER)
     finally:
         if not protocol.exited.done():
             _kill_group(transport)
