@@ -473,6 +473,28 @@ async def test_the_permission_is_enough_and_secrets_are_never_logged(rig: Rig) -
     assert [secret for secret in rig.secrets if secret in text] == []
 
 
+async def test_a_parked_query_does_not_outlive_its_permission(rig: Rig) -> None:
+    token = await rig.token(key("read", "k/read"))
+    accessor = rig.runtime.resolver.resolve(token).accessor
+    nothing = await rig.made("PUT", "/v1/acl/policy", {"Name": "nothing"})
+    path = "/v1/kv/k/read?index=999999&wait=1m"
+    for change in ({"Policies": [{"ID": nothing["ID"]}]}, None):
+        parked = asyncio.create_task(rig.call("GET", path, token=token))
+        await asyncio.sleep(0.05)
+        assert not parked.done()
+        method = "DELETE" if change is None else "PUT"
+        await rig.made(method, f"/v1/acl/token/{accessor}", change)
+        await rig.made("PUT", "/v1/kv/k/read", b"changed" if change is None else b"once more")
+        answer = await asyncio.wait_for(parked, 10)
+        assert answer.status == 403 and "changed" not in answer.body
+        if change is not None:
+            policy = await rig.made("GET", "/v1/acl/policies")
+            readers = [row["ID"] for row in policy if row["Name"].startswith("policy-")]
+            await rig.made(
+                "PUT", f"/v1/acl/token/{accessor}", {"Policies": [{"ID": i} for i in readers]}
+            )
+
+
 async def test_public_endpoints_answer_anybody(rig: Rig) -> None:
     for name, entry in TABLE.items():
         if isinstance(entry, Public):

@@ -69,11 +69,14 @@ async def _blocked(
 async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> bool:
     """Wait until one of the topics changes; false when ``seconds`` pass before.
 
-    When the client goes away meanwhile the request is cancelled (``serve``).
+    When the client goes away meanwhile the request is cancelled (``serve``). What the caller may
+    do is looked at again: raises PermissionDeniedError or AclNotFoundError.
     """
     request.scope["portway.task"] = asyncio.current_task()
     replacement = request.context.server.state.view.replacement
-    return await any_change((*topics, replacement), seconds)
+    woken = await any_change((*topics, replacement), seconds)
+    request.authorize_again()
+    return woken
 
 
 async def consistency_of(request: Request) -> str:

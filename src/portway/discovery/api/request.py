@@ -37,6 +37,7 @@ class Request:
         self.answer_headers: dict[str, str] = {}
         """Headers the answer will carry: what was learnt on the way to it."""
         self._receive = receive
+        self._required: tuple[tuple[str, str, str], ...] = ()
 
     # Parameters
 
@@ -124,6 +125,18 @@ class Request:
     def require(self, resource: str, access: str, name: str = "") -> None:
         """Refuse the request with 403 unless the caller may do this."""
         self.authorizer.require(resource, access, name)
+        self._required += ((resource, access, name),)
+
+    def authorize_again(self) -> None:
+        """Refuse the request with 403 if the caller may no longer do what was required.
+
+        For after a wait: the token or its policies may have changed, or its time be over.
+        """
+        renewed = self.context.tokens.resolve(self.token)
+        if renewed is not self.authorizer:
+            self.authorizer = renewed
+            for required in self._required:
+                renewed.require(*required)
 
     def allows(self, resource: str, access: str, name: str = "") -> bool:
         """Whether the caller may see or do this."""
