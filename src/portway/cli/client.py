@@ -12,7 +12,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import quote, urlencode
@@ -97,6 +97,13 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def abort(self) -> None:
+        """End a request that another thread waits for: it fails at once."""
+        link = self._connection
+        if link is not None and link.sock is not None:
+            with suppress(OSError):
+                link.sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Client:
         return self
@@ -192,6 +199,9 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise self._broken(method, path, params, error) from None
+        except BaseException:  # an interrupt: the answer to come is nobody's
+            self.close()
+            raise
         try:
             yield response
         finally:
@@ -214,6 +224,8 @@ class Client:
     def _target(self, path: str, params: Params) -> str:
         query = _pairs(params)
         named = {name for name, _ in query}
+        if "consistent" in named:
+            named.add("stale")  # the API refuses both
         for name, value in self.settings.query:
             if name not in named:
                 query.append((name, value))
