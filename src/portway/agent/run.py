@@ -17,6 +17,7 @@ from portway.agent.listeners import Listeners
 from portway.agent.logs import Log, to_stdout
 from portway.agent.registration import RegistrationError
 from portway.agent.runtime import Runtime
+from portway.agent.watches import Watches
 from portway.discovery.api import App, Context, all_routes
 from portway.discovery.version import BUILD_DATE, CONSUL
 from portway.store import StoreError
@@ -76,8 +77,11 @@ class _Process:
         )
         app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
         self._listeners.serve(app)
+        self._watches = Watches(app, lambda: runtime.tokens["default"])
+        self._watches.run(runtime.config.plans)
 
     async def _stop(self) -> None:
+        self._watches.stop()
         await self._listeners.stop()
         await self._runtime.stop()
 
@@ -123,6 +127,7 @@ class _Process:
             log.warning(warning)
         self._listeners.reconfigure(loaded.config)
         await self._runtime.reconfigure(loaded.config)
+        self._watches.run(loaded.config.plans)
         self._loaded = loaded
         log.info("Configuration reloaded")
 

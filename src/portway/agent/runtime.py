@@ -22,6 +22,7 @@ from portway.agent.server_link import ServerLink
 from portway.agent.sync import Sync
 from portway.agent.telemetry import Telemetry
 from portway.discovery.acl import AclSettings, Resolver, tokens
+from portway.discovery.acl.expiry import collect_expired
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import Settings
 from portway.discovery.checks import Checks, TLSFiles
@@ -29,6 +30,7 @@ from portway.discovery.checks import Settings as CheckSettings
 from portway.discovery.model import Node
 from portway.discovery.operations import catalog
 from portway.discovery.server import Server
+from portway.discovery.state import any_change
 from portway.store import Store
 from portway.store.sqlite import open_sqlite
 
@@ -36,6 +38,7 @@ log = structlog.get_logger("agent")
 
 KEPT_VERSIONS = {"kv/": 64}
 """How many versions of a key stay readable."""
+_REPLACEMENT_WAIT = 3600.0  # seconds; only so long does one wait last
 _TOMBSTONES = 30.0  # seconds between collections of tombstones
 
 
@@ -52,6 +55,9 @@ class Runtime:
         self.tokens = _tokens(config)
         """The agent's own tokens by kind; the API may change them."""
         self.settings = api_settings(config)
+        self.files = Files("" if config.dev_mode else config.data_dir)
+        if config.acl.enable_token_persistence:
+            self._take_tokens(self.files.tokens())
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -69,7 +75,6 @@ class Runtime:
         self.resolver.set_recovery(self.tokens["agent_recovery"], config.node_name)
         await self._register_self()
         self.local = Local()
-        self.files = Files("" if config.dev_mode else config.data_dir)
         link = ServerLink(self.server, self.resolver, self.node)
         self.sync = Sync(
             self.local,
@@ -97,6 +102,9 @@ class Runtime:
         self.telemetry.gauges(lambda: process_gauges(self.started))
         self.background(self.sync.run())
         self.background(self._collect())
+        if config.acl.enabled:
+            self.background(collect_expired(self.server))
+        self.background(self._after_replacement())
 
     async def stop(self) -> None:
         """Stop everything and close the store."""
@@ -126,13 +134,16 @@ class Runtime:
         """The members of the cluster: this agent alone."""
         return [member_of(self.config)]
 
+    def _take_tokens(self, tokens: dict[str, str]) -> None:
+        self.tokens.update({name: secret for name, secret in tokens.items() if secret})
+        self.settings.default_token = self.tokens["default"]
+
     def set_token(self, name: str, secret: str) -> None:
         """Replace one of the agent's own tokens; it lasts as ``enable_token_persistence`` says."""
         self.tokens[name] = secret
+        self.settings.default_token = self.tokens["default"]
         if name == "agent_recovery":
             self.resolver.set_recovery(secret, self.config.node_name)
-        if name == "default":
-            self.settings.default_token = secret
         if self.config.acl.enable_token_persistence:
             self.files.save_tokens(self.tokens)
 
@@ -146,7 +157,7 @@ class Runtime:
         renewed = api_settings(config)
         for name in vars(renewed):  # shared with the API, which reads it at each request
             setattr(self.settings, name, getattr(renewed, name))
-        self.tokens.update({name: secret for name, secret in _tokens(config).items() if secret})
+        self._take_tokens(_tokens(config))
         self.checks.reconfigure(check_settings(config))
         await self._register_self()
         await self.agent.load(config.services, config.checks)
@@ -162,6 +173,14 @@ class Runtime:
     async def _seed_acl(self) -> None:
         acl, management = self.server.state.acl, self.config.acl.tokens.initial_management
         await self.server.transact(lambda draft: tokens.seed(acl, draft, utc_now(), management))
+
+    async def _after_replacement(self) -> None:
+        """A restored snapshot may not know of this agent: tell it anew."""
+        topic = self.server.state.view.replacement
+        while True:
+            if await any_change((topic,), _REPLACEMENT_WAIT):
+                await self._register_self()
+                self.sync.repair()
 
     def _overdue(self, check_id: str) -> None:
         self.background(self.agent.reap(check_id))
@@ -210,8 +229,10 @@ def api_settings(config: AgentConfig) -> Settings:
     return Settings(
         datacenter=config.datacenter,
         node_name=config.node_name,
+        data_dir="" if config.dev_mode else config.data_dir,
         server_address=f"{config.advertise_lan}:{config.ports.server}",
         default_policy=config.acl.default_policy,
+        down_policy=config.acl.down_policy,
         default_token=config.acl.tokens.default,
         dev_mode=config.dev_mode,
         default_query_time=config.default_query_time,

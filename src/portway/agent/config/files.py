@@ -46,14 +46,14 @@ def sources(paths: Sequence[str], format_: str = "") -> tuple[list[Source], list
             if Path(path).is_dir():
                 for name in sorted(os.listdir(path)):  # noqa: PTH208  names, compared as bytes
                     _add(Path(path) / name, format_, found, warnings)
-            elif not format_ and _suffix(path) not in FORMATS:
+            elif not format_ and _suffix(path) not in FORMATS and Path(path).exists():
                 raise ConfigError(
                     f"config: {path} has no known suffix:"
                     " extension must be .hcl or .json, or config format must be set"
                 )
             else:
                 found.append(Source(path, format_ or _suffix(path), _text(path)))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"config: Open failed on {path}. {_reason(error)}") from None
     return [source for source in found if source.text.strip()], warnings
 
@@ -85,8 +85,8 @@ def _text(path: str) -> str:
         raise ConfigError(f"failed to parse {path}: line {line}: it is not UTF-8 text") from None
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def contents(source: Source) -> Contents:

@@ -1,0 +1,133 @@
+"""The watches of the configuration: each follows the agent's own API, inside the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import structlog
+
+from portway.agent.config import Watch
+from portway.discovery.api import App
+from portway.watch import (
+    Change,
+    HttpHandler,
+    Reply,
+    Request,
+    ScriptHandler,
+    WatchFailed,
+    WatchHandler,
+    follow,
+    plan,
+)
+
+log = structlog.get_logger("agent.watch")
+
+
+class Watches:
+    """The running watches; a reload replaces all of them, as Consul does."""
+
+    def __init__(self, app: App, token: Callable[[], str]) -> None:
+        self._app = app
+        self._token = token
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def run(self, watches: list[Watch]) -> None:
+        """Run these watches in the place of those before."""
+        self.stop()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._follow(watch)) for watch in watches]
+
+    def stop(self) -> None:
+        """Stop all watches."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _follow(self, watch: Watch) -> None:
+        parameters: dict[str, Any] = dict(watch.parameters)
+        if watch.datacenter:
+            parameters["datacenter"] = watch.datacenter
+        token = watch.token or self._token()
+        name = _handler_name(watch)
+
+        def report(error: str, delay: float) -> None:
+            log.error("Watch errored", type=watch.type, error=error, retry=f"{delay:g}s")
+
+        await follow(
+            plan(watch.type, parameters),
+            partial(ask, self._app, token),
+            _handler(watch, name),
+            report=report,
+        )
+
+
+def _handler_name(watch: Watch) -> str:
+    if watch.handler_type == "http":
+        return watch.http_handler_config.path
+    return watch.handler or " ".join(watch.args)
+
+
+def _handler(watch: Watch, name: str) -> Callable[[Change], Awaitable[None]]:
+    def told(text: str) -> None:
+        log.debug("Watch handler output", handler=name, output=text)
+
+    def failed(text: str) -> None:
+        log.error("Watch handler failed", handler=name, error=text)
+
+    handler: WatchHandler
+    if watch.handler_type == "http":
+        config = watch.http_handler_config
+        handler = HttpHandler(
+            config.path,
+            method=config.method,
+            header=config.header,
+            timeout=config.timeout,
+            tls_skip_verify=config.tls_skip_verify,
+            log=told,
+            failed=failed,
+        )
+    elif watch.args:
+        handler = ScriptHandler(watch.args, log=told, failed=failed)
+    else:
+        handler = ScriptHandler.of_shell(watch.handler, log=told, failed=failed)
+    return handler
+
+
+async def ask(app: App, token: str, request: Request) -> Reply:
+    """Put a request to the API without a socket. Raises WatchFailed without an answer."""
+    path = "/v1/" + request.path.lstrip("/")
+    headers = [(b"x-consul-token", token.encode())] if token else []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": quote(path).encode(),
+        "query_string": urlencode(request.query).encode(),
+        "headers": headers,
+        "client": None,
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    if not sent:
+        raise WatchFailed("the agent gave no answer")
+    got = {bytes(name).decode().title(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    if sent[0]["status"] == 404 and "X-Consul-Index" not in got:
+        raise WatchFailed(body.decode())  # not a key that is missing, but an endpoint
+    return Reply(
+        sent[0]["status"],
+        int(got.get("X-Consul-Index", "0")),
+        got.get("X-Consul-Contenthash", ""),
+        body,
+    )
