@@ -14,11 +14,19 @@ from portway.store.sqlite.files import sync_directory
 def write_backup(connection: sqlite3.Connection, path: Path) -> int:
     """Copy the database into a new file (0600), which appears complete or not at all.
 
-    Returns the revision of the copy. Raises StoreError when the file exists, OSError and
-    sqlite3.Error when it cannot be written.
+    Returns the revision of the copy. Raises StoreError when it cannot be written.
     """
     if path.exists():
         raise StoreError(f"{path}: exists already; a backup goes into a new file")
+    try:
+        return _copy(connection, path)
+    except FileExistsError as error:
+        raise StoreError(f"{path}: exists already; a backup goes into a new file") from error
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: the backup cannot be written: {error}") from error
+
+
+def _copy(connection: sqlite3.Connection, path: Path) -> int:
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -32,8 +40,6 @@ def write_backup(connection: sqlite3.Connection, path: Path) -> int:
             copy.close()
         os.link(draft, path)
         sync_directory(path.parent)
-    except FileExistsError as error:
-        raise StoreError(f"{path}: exists already; a backup goes into a new file") from error
     finally:
         for leftover in (draft, *(Path(f"{draft}{end}") for end in ("-wal", "-shm", "-journal"))):
             leftover.unlink(missing_ok=True)
