@@ -9,7 +9,10 @@ from portway.discovery.api import (
     coordinate,
     event,
     health,
+    internal_ui,
     kv,
+    peering,
+    query,
     session,
     snapshot,
     status,
@@ -17,7 +20,22 @@ from portway.discovery.api import (
 )
 from portway.discovery.api.route import Route
 
-_FAMILIES = (acl, authorize, catalog, coordinate, event, health, kv, session, snapshot, status, txn)
+_FAMILIES = (
+    acl,
+    authorize,
+    catalog,
+    coordinate,
+    event,
+    health,
+    internal_ui,
+    kv,
+    peering,
+    query,
+    session,
+    snapshot,
+    status,
+    txn,
+)
 
 
 def all_routes() -> tuple[Route, ...]:
