@@ -177,6 +177,12 @@ async def test_expired_leases_end_as_soon_as_there_is_room(small_disk: Path) -> 
     lease = await store.grant(1.0)
     await store.commit([], [Put(f"leased/{number}", BLOCK, lease) for number in range(5)])
     await fill(store)
+    with suppress(OSError), (small_disk / "more").open("wb", buffering=0) as more:
+        while more.write(bytes(4096)):
+            pass
+    with pytest.raises(StoreFullError):
+        for number in range(1000):
+            await put(store, f"small/{number}")
     await asyncio.sleep(1.2)
     assert await store.keep_alive(lease) is False
     assert len(watcher.batches) == 1
