@@ -13,6 +13,7 @@ import uvloop
 
 from portway.agent.api import agent_routes
 from portway.agent.config import ConfigError, Loaded, banner, load_again
+from portway.agent.dns import dns_settings, listen_dns
 from portway.agent.listeners import Listeners
 from portway.agent.logs import Log, to_stdout
 from portway.agent.registration import RegistrationError
@@ -77,11 +78,13 @@ class _Process:
         )
         app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
         self._listeners.serve(app)
+        self._dns = await listen_dns(runtime)
         self._watches = Watches(app, lambda: runtime.tokens["default"])
         self._watches.run(runtime.config.plans)
 
     async def _stop(self) -> None:
         self._watches.stop()
+        await self._dns.stop()
         await self._listeners.stop()
         await self._runtime.stop()
 
@@ -127,6 +130,7 @@ class _Process:
             log.warning(warning)
         self._listeners.reconfigure(loaded.config)
         await self._runtime.reconfigure(loaded.config)
+        self._dns.reload(dns_settings(loaded.config))
         self._watches.run(loaded.config.plans)
         self._loaded = loaded
         log.info("Configuration reloaded")

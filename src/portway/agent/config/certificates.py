@@ -98,10 +98,11 @@ def _authorities(settings: TlsSettings) -> Iterator[tuple[str, str]]:
             continue
         files = [path]
         if name == "ca_path":
-            if not Path(path).is_dir():
-                yield name, f"{name}: {path} is not a directory"
+            try:
+                files = _in_directory(path)
+            except (OSError, ValueError) as error:
+                yield name, f"{name}: {path}: {_reason(error)}"
                 continue
-            files = _in_directory(path)
         if not files:
             yield name, f"{name}: {path} holds no certificates"
         for file in files:
@@ -127,8 +128,12 @@ def _unreadable(path: str) -> str:
     try:
         with Path(path).open("rb"):
             return ""
-    except OSError as error:
-        return f"{path}: {(error.strerror or str(error)).lower()}"
+    except (OSError, ValueError) as error:
+        return f"{path}: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _no_certificates(path: str) -> str:

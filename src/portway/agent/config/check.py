@@ -87,8 +87,8 @@ def _identity(config: AgentConfig) -> Iterator[str]:
         yield "primary_datacenter can only contain lowercase alphanumeric, - or _ characters."
     if not config.data_dir and not config.dev_mode:
         yield "data_dir cannot be empty"
-    elif config.data_dir and Path(config.data_dir).exists() and not Path(config.data_dir).is_dir():
-        yield f'data_dir "{config.data_dir}" is not a directory'
+    elif config.data_dir:
+        yield from _directory("data_dir", config.data_dir)
     if not config.node_name.strip():
         yield "node_name cannot be empty"
     elif not config.node_name.isprintable() or "/" in config.node_name:
@@ -105,6 +105,17 @@ def _identity(config: AgentConfig) -> Iterator[str]:
         if problem:
             yield f"node_meta invalid: {problem}"
     yield from _domains(config)
+
+
+def _directory(key: str, path: str) -> Iterator[str]:
+    """What keeps a path from being a directory, or becoming one."""
+    try:
+        if Path(path).exists() and not Path(path).is_dir():
+            yield f'{key} "{path}" is not a directory'
+        elif "\0" in path:
+            yield f"{key} cannot contain a null character"
+    except OSError as error:
+        yield f"Error getting info on {key}: {(error.strerror or str(error)).lower()}"
 
 
 def _domains(config: AgentConfig) -> Iterator[str]:

@@ -142,6 +142,6 @@ def _is_url(text: str) -> bool:
 def _exists(lookup: object, name: str) -> bool:
     try:
         lookup(name)  # type: ignore[operator]
-    except KeyError:
+    except (KeyError, ValueError):
         return False
     return True
