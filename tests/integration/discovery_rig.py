@@ -19,10 +19,15 @@ import aiohttp
 import pytest
 
 from portway.discovery.acl import AclSettings, Resolver
+from portway.discovery.acl.resolve import utc_now
+from portway.discovery.acl.tokens import seed
 from portway.discovery.api import App, Context, Limit, Settings, all_routes, blocking, serve
 from portway.discovery.server import Server
 from portway.discovery.state import Topic, any_change
 from portway.store.sqlite import open_sqlite
+
+MANAGEMENT = "11111111-2222-4333-8444-555555555555"
+"""The secret of the management token, where access control is on."""
 
 
 @dataclass
@@ -127,11 +132,13 @@ class Discovery:
 async def running(
     settings: Settings | None = None, acl: AclSettings | None = None
 ) -> AsyncIterator[Discovery]:
-    """Discovery with these settings, on a free port."""
+    """Discovery with these settings, on a free port; with ``acl``, MANAGEMENT may do all."""
     store = await open_sqlite(None, keep_versions={"kv/": 64})
     server = Server(store)
     await server.start()
     tokens = Resolver(server.state.acl, acl or AclSettings())
+    if tokens.enabled:
+        await server.transact(lambda draft: seed(server.state.acl, draft, utc_now(), MANAGEMENT))
     context = Context(server, tokens, settings or Settings())
     # With the protocol named asyncio turns off Nagle's algorithm, as uvloop always does.
     listening = socket.socket(proto=socket.IPPROTO_TCP)
