@@ -211,7 +211,8 @@ REFUSED = {
     " such file or directory",
     'tls { defaults { ca_file = "/nope" } }': "tls.defaults.ca_file: /nope: no such file or"
     " directory",
-    'tls { defaults { ca_path = "/nope" } }': "tls.defaults.ca_path: /nope is not a directory",
+    'tls { defaults { ca_path = "/nope" } }': "tls.defaults.ca_path: /nope: no such"
+    " file or directory",
     "tls { defaults { verify_outgoing = true } }": "tls.defaults.verify_outgoing is set, but no CA"
     " certificates were provided",
     "auto_encrypt { tls = true }": "2 errors occurred:\n\t* auto_encrypt.tls is not supported yet:"
@@ -266,8 +267,7 @@ FLAGS = {
     " and 'bootstrap = true' are mutually exclusive",
     "-dev -data-dir=/dev/null": 'data_dir "/dev/null" is not a directory',
     "-dev -config-file=/nope.hcl": "config: Open failed on /nope.hcl. no such file or directory",
-    "-dev -config-dir=/nope": "config: /nope has no known suffix: extension must be .hcl or .json,"
-    " or config format must be set",
+    "-dev -config-dir=/nope": "config: Open failed on /nope. no such file or directory",
     "-dev -hcl=a=": "failed to parse flag-0.hcl: line 1: expected a value, found the end of the"
     " text",
 }

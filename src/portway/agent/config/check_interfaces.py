@@ -7,11 +7,10 @@ import ipaddress
 import json
 import pwd
 import re
-from collections.abc import Iterator
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
 
 from portway.agent.config.config import AgentConfig
-from portway.agent.config.rule import AT_LEAST_ZERO, not_negative, one_of
+from portway.agent.config.rule import AT_LEAST_ZERO, is_url, not_negative, one_of
 
 _UI_PATH = re.compile(r"[A-Za-z0-9/_-]+")
 _UI_NAME = re.compile(r"[a-z0-9_-]+")
@@ -68,9 +67,9 @@ def _sockets(config: AgentConfig) -> Iterator[str]:
     sockets = config.unix_sockets
     if sockets.mode and not re.fullmatch(r"0?[0-7]{3,4}", sockets.mode):
         yield f"unix_sockets.mode: {sockets.mode!r} is not an octal mode such as 0660"
-    if sockets.user and not sockets.user.isdigit() and not _exists(pwd.getpwnam, sockets.user):
+    if sockets.user and not _is_number(sockets.user) and not _exists(pwd.getpwnam, sockets.user):
         yield f"unix_sockets.user: there is no user {sockets.user!r}"
-    if sockets.group and not sockets.group.isdigit() and not _exists(grp.getgrnam, sockets.group):
+    if sockets.group and not _is_number(sockets.group) and not _exists(grp.getgrnam, sockets.group):
         yield f"unix_sockets.group: there is no group {sockets.group!r}"
 
 
@@ -98,7 +97,7 @@ def _ui(config: AgentConfig) -> Iterator[str]:
             " valid JSON object."
         )
     base = ui.metrics_proxy.base_url
-    if base and not _is_url(base):
+    if base and not is_url(base):
         yield "ui_config.metrics_proxy.base_url must be a valid http or https URL."
     for name, template in ui.dashboard_url_templates.items():
         if not _UI_NAME.fullmatch(name):
@@ -131,17 +130,13 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _is_url(text: str) -> bool:
+def _exists(lookup: Callable[[str], object], name: str) -> bool:
     try:
-        url = urlsplit(text)
-    except ValueError:
-        return False
-    return url.scheme in ("http", "https") and bool(url.netloc)
-
-
-def _exists(lookup: object, name: str) -> bool:
-    try:
-        lookup(name)  # type: ignore[operator]
+        lookup(name)
     except (KeyError, ValueError):
         return False
     return True
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from portway.config import Duration
 
@@ -18,3 +19,12 @@ def not_negative(key: str, value: Duration) -> Iterator[str]:
 def one_of(key: str, value: str, *choices: str) -> str:
     """What is said of a value that is none of the choices."""
     return f'{key}: "{value}" is not valid; write one of {", ".join(choices)}'
+
+
+def is_url(text: str) -> bool:
+    """Whether it is an absolute URL of http or https."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.netloc)

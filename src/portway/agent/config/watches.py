@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from portway.agent.config.block import Block, seconds
 from portway.agent.config.reading import build, read
+from portway.agent.config.rule import is_url
 from portway.config import Duration, nearest
 
 # Watch types → parameters that are required, parameters that may be there.
@@ -118,8 +118,7 @@ def _check_handler(found: Watch) -> None:
     if sum(handlers) > 1:
         raise WatchError("Only one watch handler allowed")
     if found.handler_type == "http":
-        url = urlsplit(found.http_handler_config.path)
-        if url.scheme not in ("http", "https") or not url.netloc:
+        if not is_url(found.http_handler_config.path):
             raise WatchError("Requires 'http_handler_config.path', a URL of http or https")
         if found.http_handler_config.timeout < 0:
             raise WatchError("http_handler_config.timeout cannot be negative")
