@@ -72,6 +72,10 @@ def session(access: str) -> str:
     return rule("session", access, "n1")
 
 
+def query(name: str) -> dict[str, Any]:
+    return {"Name": name, "Service": {"Service": "web"}}
+
+
 READ_WEB = node("read") + service("read")
 ACL_READ, ACL_WRITE = 'acl = "read"', 'acl = "write"'
 OPERATOR_READ, OPERATOR_WRITE = 'operator = "read"', 'operator = "write"'
@@ -219,6 +223,53 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/coordinate/nodes": Case("/v1/coordinate/nodes", node("read"), seen='"n1"'),
     "GET /v1/coordinate/node/": Case("/v1/coordinate/node/n1", node("read"), seen='"n1"'),
     "PUT /v1/coordinate/update": Case("/v1/coordinate/update", node("write"), COORDINATE),
+    # prepared queries
+    "GET /v1/query": Case("/v1/query", rule("query", "read", "geo"), seen='"geo"'),
+    "POST /v1/query": Case("/v1/query", rule("query", "write", "new"), query("new")),
+    "GET /v1/query/": [
+        Case("/v1/query/{query}", rule("query", "read", "geo")),
+        Case("/v1/query/geo/explain", rule("query", "read", "geo")),
+        Case("/v1/query/geo/execute", READ_WEB, seen='"n1"'),
+    ],
+    "PUT /v1/query/": Case("/v1/query/{query}", rule("query", "write", "geo"), query("geo")),
+    "DELETE /v1/query/": Case("/v1/query/{query}", rule("query", "write", "geo")),
+    # user interfaces
+    "GET /v1/internal/ui/nodes": Case("/v1/internal/ui/nodes", READ_WEB, seen='"web"'),
+    "GET /v1/internal/ui/node/": Case("/v1/internal/ui/node/n1", READ_WEB, seen='"web"'),
+    "GET /v1/internal/ui/services": Case("/v1/internal/ui/services", READ_WEB, seen='"web"'),
+    "GET /v1/internal/ui/catalog-overview": Case(
+        "/v1/internal/ui/catalog-overview", OPERATOR_READ
+    ),
+    "GET /v1/internal/ui/service-topology/": Case(
+        "/v1/internal/ui/service-topology/web?kind=", service("read"), statuses=(200, 400)
+    ),
+    "GET /v1/internal/ui/gateway-services-nodes/": Case(
+        "/v1/internal/ui/gateway-services-nodes/web", service("read")
+    ),
+    "GET /v1/internal/ui/gateway-intentions/": Case(
+        "/v1/internal/ui/gateway-intentions/web", service("read")
+    ),
+    "GET /v1/internal/ui/exported-services": Public(
+        "/v1/internal/ui/exported-services", "nothing is exported without peerings"
+    ),
+    "GET /v1/internal/ui/metrics-proxy/": Public(
+        "/v1/internal/ui/metrics-proxy/x", "there is no metrics provider behind it"
+    ),
+    # peering and federation
+    "GET /v1/peerings": Case("/v1/peerings", 'peering = "read"'),
+    "POST /v1/peering/token": Case("/v1/peering/token", 'peering = "write"', {}, "", (500,)),
+    "POST /v1/peering/establish": Case(
+        "/v1/peering/establish", 'peering = "write"', {}, "", (500,)
+    ),
+    "GET /v1/peering/": Case("/v1/peering/x", 'peering = "read"', statuses=(404,)),
+    "DELETE /v1/peering/": Case("/v1/peering/x", 'peering = "write"'),
+    "GET /v1/internal/federation-states": Case("/v1/internal/federation-states", OPERATOR_READ),
+    "GET /v1/internal/federation-states/mesh-gateways": Case(
+        "/v1/internal/federation-states/mesh-gateways", OPERATOR_READ
+    ),
+    "GET /v1/internal/federation-state/": Case(
+        "/v1/internal/federation-state/dc1", OPERATOR_READ, statuses=(404,)
+    ),
     # status, snapshots
     "GET /v1/status/leader": Public("/v1/status/leader", "documented so"),
     "GET /v1/status/peers": Public("/v1/status/peers", "documented so"),
@@ -346,7 +397,7 @@ class Rig:
         await self.made("PUT", "/v1/agent/service/register", web)
         native = {"Name": "native", "Connect": {"Native": True}}
         await self.made("PUT", "/v1/agent/service/register", native)
-        alone = {"Name": "alone", "CheckID": "alone", "TTL": "1h"}
+        alone = {"Name": "alone", "CheckID": "alone", "TTL": "1h", "Status": "passing"}
         await self.made("PUT", "/v1/agent/check/register", alone)
         far = {"Node": "n3", "Address": "10.0.0.3", "Service": {"Service": "far"}}
         await self.made("PUT", "/v1/catalog/register", far)
@@ -360,6 +411,7 @@ class Rig:
             "session": made["ID"],
             "policy": (await self.made("PUT", "/v1/acl/policy", {"Name": "p"}))["ID"],
             "role": (await self.made("PUT", "/v1/acl/role", {"Name": "r"}))["ID"],
+            "query": (await self.made("POST", "/v1/query", query("geo")))["ID"],
             "token": (await self.made("PUT", "/v1/acl/token", {}))["AccessorID"],
         }
 
