@@ -80,6 +80,7 @@ READ_WEB = node("read") + service("read")
 ACL_READ, ACL_WRITE = 'acl = "read"', 'acl = "write"'
 OPERATOR_READ, OPERATOR_WRITE = 'operator = "read"', 'operator = "write"'
 CHECK = {"Name": "c", "CheckID": "{c}", "TTL": "1h"}
+PASSING = {"Node": "n1", "CheckID": "t", "Name": "t", "Status": "passing"}
 COORDINATE = {
     "Node": "n1",
     "Coord": {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5},
@@ -216,7 +217,7 @@ TABLE: dict[str, Case | Public | list[Case]] = {
         Case("/v1/txn", service("write", "t"),
              [{"Service": {"Verb": "set", "Node": "n1", "Service": {"Service": "t"}}}]),
         Case("/v1/txn", node("write"),
-             [{"Check": {"Verb": "set", "Check": {"Node": "n1", "CheckID": "t", "Name": "t"}}}]),
+             [{"Check": {"Verb": "set", "Check": PASSING}}]),
     ],
     # coordinates
     "GET /v1/coordinate/datacenters": Public("/v1/coordinate/datacenters", "documented so"),
