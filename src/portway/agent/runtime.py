@@ -28,6 +28,7 @@ from portway.discovery.api import Settings
 from portway.discovery.checks import Checks, TLSFiles
 from portway.discovery.checks import Settings as CheckSettings
 from portway.discovery.model import Node
+from portway.discovery.model.operator import Autopilot
 from portway.discovery.operations import catalog
 from portway.discovery.server import Server
 from portway.discovery.state import any_change
@@ -230,6 +231,18 @@ def api_settings(config: AgentConfig) -> Settings:
         datacenter=config.datacenter,
         node_name=config.node_name,
         data_dir="" if config.dev_mode else config.data_dir,
+        node_id=config.node_id,
+        autopilot=Autopilot(
+            cleanup_dead_servers=config.autopilot.cleanup_dead_servers,
+            last_contact_threshold=str(config.autopilot.last_contact_threshold),
+            max_trailing_logs=config.autopilot.max_trailing_logs,
+            min_quorum=config.autopilot.min_quorum,
+            server_stabilization_time=str(config.autopilot.server_stabilization_time),
+        ),
+        data_dir="" if config.dev_mode else config.data_dir,
+        down_policy=config.acl.down_policy,
+        session_ttl_min=config.session_ttl_min,
+        disable_coordinates=config.disable_coordinates,
         server_address=f"{config.advertise_lan}:{config.ports.server}",
         default_policy=config.acl.default_policy,
         down_policy=config.acl.down_policy,

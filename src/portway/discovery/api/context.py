@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 from portway.discovery.acl.authorizer import Authorizer
 from portway.discovery.api.bodies import Bodies
+from portway.discovery.model.operator import Autopilot
 from portway.discovery.operations.events import EventLog
 from portway.discovery.server import Server
 
@@ -30,6 +32,9 @@ class Settings:
 
     datacenter: str = "dc1"
     node_name: str = "localhost"
+    node_id: str = ""
+    autopilot: Autopilot = field(default_factory=Autopilot)
+    """What the configuration says until an operator says something else."""
     data_dir: str = ""
     """Where the operator's ``acl-bootstrap-reset`` is looked for; empty without one."""
     server_address: str = "127.0.0.1:8300"
@@ -66,6 +71,7 @@ class Context:
     settings: Settings
     observe: Callable[[str, str, float], None] | None = None
     """Told of each answer: method, route, seconds."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     events: EventLog = field(init=False)
     """What users fired, as far as it concerns this agent."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from portway.discovery.model.operator import Autopilot
 from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import Catalog
 from portway.discovery.state.coordinates import Coordinates
 from portway.discovery.state.kv import KV
 from portway.discovery.state.queries import Queries
 from portway.discovery.state.sessions import Sessions
+from portway.discovery.state.table import Table
 from portway.discovery.state.view import View
 
 
@@ -21,6 +23,8 @@ class State:
         self.sessions = Sessions()
         self.queries = Queries()
         self.acl = Acl()
+        self.autopilot: Table[Autopilot] = Table("autopilot/", Autopilot)
+        """What the operator has set, under the key ``AUTOPILOT``."""
         self.view = View(
             [
                 # Nodes before what is on them.
@@ -30,6 +34,7 @@ class State:
                 self.catalog.ids,
                 self.coordinates.table,
                 self.kv.table,
+                self.kv.locks,
                 self.sessions.table,
                 self.queries.table,
                 self.acl.policies,
@@ -38,6 +43,7 @@ class State:
                 self.acl.methods,
                 self.acl.rules,
                 self.acl.bootstraps,
+                self.autopilot,
             ],
             [
                 self.catalog.extinction,
