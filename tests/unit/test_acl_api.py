@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 
 from portway.discovery.acl import ANONYMOUS_ID, AclSettings, Resolver
@@ -671,6 +672,19 @@ async def test_initial_management_token_counts_as_bootstrap(agent: Agent) -> Non
     acl, revision = agent.server.state.acl, agent.server.state.view.revision
     await agent.server.transact(lambda draft: token_operations.seed(acl, draft, utc_now(), ROOT))
     assert agent.server.state.view.revision == revision  # a restart changes nothing
+
+
+async def test_built_in_rules_are_renewed_at_start_and_names_kept(agent: Agent) -> None:
+    acl = agent.server.state.acl
+    mine = (await agent.get(f"/v1/acl/policy/{MANAGEMENT}")).json()
+    await agent.made(f"/v1/acl/policy/{MANAGEMENT}", mine | {"Name": "root", "Description": "d"})
+    stored = acl.policies.get(MANAGEMENT)
+    assert stored is not None
+    old = msgspec.structs.replace(stored, rules='acl = "write"')
+    await agent.server.transact(lambda draft: draft.put(acl.policies, MANAGEMENT, old))
+    await agent.server.transact(lambda draft: token_operations.seed(acl, draft, utc_now()))
+    now = (await agent.get(f"/v1/acl/policy/{MANAGEMENT}")).json()
+    assert (now["Name"], now["Description"], now["Rules"]) == ("root", "d", mine["Rules"])
 
 
 # --- the rest ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from portway.config import Duration
 from portway.discovery.acl.errors import ANONYMOUS_ID, AclError, PermissionDeniedError
 from portway.discovery.acl.grants import granted, is_uuid, linked, new_id
-from portway.discovery.acl.hashes import token_hash
+from portway.discovery.acl.hashes import policy_hash, token_hash
 from portway.discovery.acl.requests import TokenRequest
 from portway.discovery.acl.templates import GLOBAL_MANAGEMENT, RESERVED_PREFIX, builtin_policies
 from portway.discovery.model.acl import Bootstrap, Link, Token
@@ -138,9 +138,12 @@ def seed(acl: Acl, draft: Draft, now: datetime, management: str = "") -> None:
     """
     for policy in builtin_policies():
         old = draft.get(acl.policies, policy.id)
-        if old is None or old.rules != policy.rules:
-            name = policy.name if old is None else old.name
-            draft.put(acl.policies, policy.id, replace(policy, name=name))
+        if old is None:
+            draft.put(acl.policies, policy.id, policy)
+        elif old.rules != policy.rules:  # of an earlier version
+            renewed = replace(old, rules=policy.rules)
+            renewed.hash = policy_hash(renewed)
+            draft.put(acl.policies, policy.id, renewed)
     if draft.get(acl.tokens, ANONYMOUS_ID) is None:
         anonymous = Token(
             accessor_id=ANONYMOUS_ID,
