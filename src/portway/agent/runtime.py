@@ -239,8 +239,6 @@ def api_settings(config: AgentConfig) -> Settings:
             min_quorum=config.autopilot.min_quorum,
             server_stabilization_time=str(config.autopilot.server_stabilization_time),
         ),
-        data_dir="" if config.dev_mode else config.data_dir,
-        down_policy=config.acl.down_policy,
         session_ttl_min=config.session_ttl_min,
         disable_coordinates=config.disable_coordinates,
         server_address=f"{config.advertise_lan}:{config.ports.server}",
