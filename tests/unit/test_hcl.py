@@ -61,6 +61,11 @@ ERRORS = {
     "a = b": "f:1: expected a value; texts are quoted: \"b\", found 'b'",
     "a = 10s": 'f:1: 10s is not a number; texts are quoted: "10s"',
     "a = 09": "f:1: 09 is not a number; 0 starts an octal one",
+    'encrypt "secret"': "f:1: expected '=' or '{' after the key 'encrypt',"
+    " found the end of the text",
+    'encrypt = ["a" "secret"]': "f:1: expected ',' or ']', found a quoted text",
+    "token = 8e1c0a3c-6a1d-4d8e": "f:1: 8e1c0a3c-6a1… is not a number; texts are quoted:"
+    ' "8e1c0a3c-6a1…"',
     "a = 9223372036854775808": "f:1: 9223372036854775808 is out of range (64 bits)",
     "a = 1e999": "f:1: 1e999 is out of range",
     "a: 1": "f:1: ':' separates key and value only in JSON; write '='",

@@ -95,7 +95,6 @@ NOT_YET = {
     "connect.enable_mesh_gateway_wan_federation": Lack(_NO_MESH),
     "default_intention_policy": Lack(_NO_MESH),
     "disable_keyring_file": Lack(_NO_GOSSIP),
-    "disable_remote_exec": Lack("agents run no commands for others in this version"),
     "enable_central_service_config": Lack(_NO_MESH),
     "enable_syslog": Lack(_NO_FILE),
     "encrypt": Lack(_NO_GOSSIP),
