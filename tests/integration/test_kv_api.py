@@ -141,7 +141,7 @@ SPACES = "invalid key name, leading/trailing spaces are not allowed"
         ("PUT", "a?release=s&acquire=s", 400, "Conflicting flags: acquire=s&release=s\n"),
         ("DELETE", "a?recurse&cas=1", 400, "Conflicting flags: cas=1&recurse=\n"),
         ("PUT", "a?acquire=nope", 500, 'invalid session "nope"'),
-        ("PUT", "a?acquire", 500, 'invalid session ""'),
+        ("PUT", "a?acquire", 500, "missing session"),
         ("GET", "a?index=x", 400, "Invalid index"),
         ("GET", "a?index=-1", 400, "Invalid index"),
         ("GET", "a?index=1&wait=x", 400, "Invalid wait time"),

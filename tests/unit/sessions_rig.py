@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from portway.discovery.model import CRITICAL, PASSING, Check, CheckRun, CheckStatus, Node, Session
 from portway.discovery.operations import kv, sessions
 from portway.discovery.server import Server
 from portway.discovery.state import check_key, node_key
-from portway.store import Store
+from portway.store import Batch, Store
 from portway.store.sqlite import open_sqlite
 
 
@@ -102,12 +102,27 @@ class Rig:
         await self.server.sessions.settled()
 
 
+def _watch_invariant(server: Server) -> None:
+    """After every commit that becomes visible, who holds a lock exists."""
+    view, state = server.state.view, server.state
+    apply = view.apply
+
+    def checked(batches: Sequence[Batch]) -> None:
+        apply(batches)
+        assert set(state.kv.held) <= set(state.sessions.table.rows)
+        held = {f"{row.session}/{key}" for key, row in state.kv.table.rows.items() if row.session}
+        assert set(state.kv.locks.rows) == held
+
+    view.apply = checked  # type: ignore[method-assign]
+
+
 @asynccontextmanager
 async def rig(store: Store | None = None) -> AsyncIterator[Rig]:
     clock = Clock()
     own = store is None
     store = store or await open_sqlite(None)
     server = Server(store, clock)
+    _watch_invariant(server)
     await server.start()
     try:
         made = Rig(server, clock)

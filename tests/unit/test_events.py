@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def _services() -> list[tuple[str, list[str]]]:
         ({"node_filter": "beta", "service_filter": "web"}, False),
     ],
 )
-def test_filters(filters: dict[str, str], expected: bool) -> None:
+def test_filters(filters: dict[str, Any], expected: bool) -> None:
     assert concerns(Event(name="e", **filters), "alpha", _services) is expected
 
 

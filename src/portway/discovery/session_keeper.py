@@ -1,18 +1,15 @@
-"""What happens to sessions without anybody asking: expiry, lock-delay, and tidying up.
+"""What happens to sessions without anybody asking: expiry and lock-delay.
 
-The keeper follows the sessions in the state, whoever writes them:
-
-* A session with a TTL gets a deadline.
-* When a session goes, the keys it holds at that moment get their lock-delay in the same step in
-  which the change becomes visible, so that nobody can acquire them before.
-* A lock acquired while its session was ending is committed after the end and would be held for
-  ever: the keeper lets go of it. So it does at start with keys held by sessions that are gone.
+The keeper follows the sessions in the state, whoever writes them. A session with a TTL gets a
+deadline. When a session goes, the keys it holds at that moment get their lock-delay in the same
+step in which the change becomes visible, so that nobody can acquire them before.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -32,22 +29,25 @@ _RETRY = 1.0  # seconds until a store that could not write is asked again
 
 
 class SessionKeeper:
-    """Expires sessions and cleans up after them."""
+    """Expires sessions and holds back the locks of those that have ended."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.timers = SessionTimers(server.clock, self._over)
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._cleaning: dict[str, asyncio.Task[None]] = {}
         server.state.sessions.watchers.append(self._changed)
 
     async def start(self) -> None:
-        """Let go of what is held by sessions that do not exist (any more). Raises StoreError."""
-        state = self._server.state
-        for session_id in {*state.kv.held, *state.queries.by_session}:
+        """Let go of what is held by sessions that do not exist. Raises StoreError.
+
+        Nothing is, unless the state was put together by something else than this server.
+        """
+        server = self._server
+        state = server.state
+        for session_id in sorted({*state.kv.held, *state.queries.by_session}):
             if session_id not in state.sessions.table.rows:
-                await self._clean(_gone(session_id))
+                await server.transact(partial(_release, server, session_id))
 
     def stop(self) -> None:
         """Expire nothing more."""
@@ -63,14 +63,8 @@ class SessionKeeper:
         self.timers.renew(session_id)
         return session
 
-    async def tidied(self, session_id: str) -> None:
-        """Wait until nothing is held any more by a session whose end is visible."""
-        task = self._cleaning.get(session_id)
-        if task is not None:
-            await asyncio.wait([task])
-
     async def settled(self) -> None:
-        """Wait until the expiries and clean-ups that have begun are done."""
+        """Wait until the expiries that have begun are done."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -86,18 +80,13 @@ class SessionKeeper:
             delay = min(old.lock_delay / 1e9, MAX_LOCK_DELAY)
             if keys and delay > 0:
                 self._server.delay_locks(keys, delay)
-            # The rest of the commit, which lets go of most, is not visible yet.
-            asyncio.get_running_loop().call_soon(self._look_after, old)
-
-    def _look_after(self, session: Session) -> None:
-        state = self._server.state
-        if session.id in state.kv.held or session.id in state.queries.by_session:
-            task = self._cleaning[session.id] = self._run(lambda: self._clean(session))
-            task.add_done_callback(lambda _: self._cleaning.pop(session.id, None))
 
     def _over(self, session_id: str) -> None:
         self._ending.add(session_id)
-        self._run(lambda: self._expire(session_id))
+        work = _persist(partial(self._expire, session_id))
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _expire(self, session_id: str) -> None:
         server = self._server
@@ -105,24 +94,9 @@ class SessionKeeper:
             log.info("Session expired", session=session_id)
         self._ending.discard(session_id)
 
-    async def _clean(self, session: Session) -> None:
-        server = self._server
 
-        def clean(draft: Draft) -> None:
-            operations.let_go(server, draft, session)
-
-        await server.transact(clean)
-
-    def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(_persist(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-
-def _gone(session_id: str) -> Session:
-    """What stands for a session of which only its locks are left: they are released."""
-    return Session(session_id, "", "", 0, "release", "", [], None)
+def _release(server: Server, session_id: str, draft: Draft) -> None:
+    operations.let_go(server, draft, session_id, keep=True)
 
 
 async def _persist(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

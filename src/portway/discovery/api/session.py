@@ -93,7 +93,6 @@ async def destroy(request: Request) -> Answer:
     if session is not None:
         request.require("session", "write", session.node)
         await server.transact(lambda draft: operations.invalidate(server, draft, session_id))
-        await server.sessions.tidied(session_id)
     return json_answer(True)
 
 

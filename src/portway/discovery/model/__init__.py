@@ -31,6 +31,7 @@ from portway.discovery.model.definitions import (
 from portway.discovery.model.records import (
     Coordinate,
     KVEntry,
+    Lock,
     NodeCoordinate,
     NodeName,
     Session,
@@ -53,6 +54,7 @@ __all__ = [
     "Coordinate",
     "KVEntry",
     "Locality",
+    "Lock",
     "Node",
     "NodeCoordinate",
     "NodeName",

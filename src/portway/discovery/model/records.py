@@ -22,6 +22,13 @@ class KVEntry(msgspec.Struct, omit_defaults=True, kw_only=True):
     modify_index: int = 0
 
 
+class Lock(msgspec.Struct, kw_only=True):
+    """A lock that a session holds, in a row of its own: the end of a session is decided on it."""
+
+    create_index: int = 0
+    modify_index: int = 0
+
+
 class SessionServiceCheck(Wire):
     """A service check a session is bound to."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portway.discovery.model import KVEntry
-from portway.discovery.state import Draft
+from portway.discovery.model import KVEntry, Lock
+from portway.discovery.state import Draft, lock_key
 
 if TYPE_CHECKING:
     from portway.discovery.server import Server
@@ -21,12 +21,11 @@ class KVError(Exception):
 
 def put(server: Server, draft: Draft, key: str, value: bytes, flags: int) -> bool:
     """Write a key, leaving its lock alone; an equal value and flags change nothing."""
-    table = server.state.kv.table
-    old = draft.get(table, key)
+    old = draft.get(server.state.kv.table, key)
     if old is None:
-        draft.put(table, key, KVEntry(key=key, value=value, flags=flags))
+        _write(server, draft, KVEntry(key=key, value=value, flags=flags))
     elif old.value != value or old.flags != flags:
-        draft.put(table, key, _changed(old, value, flags))
+        _write(server, draft, _changed(old, value, flags))
     return True
 
 
@@ -45,8 +44,7 @@ def acquire(server: Server, draft: Draft, key: str, value: bytes, flags: int, se
     _check_given(session)
     if draft.get(server.state.sessions.table, session) is None:
         raise KVError(f'invalid session "{session}"')
-    table = server.state.kv.table
-    old = draft.get(table, key)
+    old = draft.get(server.state.kv.table, key)
     if old is not None and old.session:
         if old.session != session:
             return False
@@ -57,24 +55,45 @@ def acquire(server: Server, draft: Draft, key: str, value: bytes, flags: int, se
         new = KVEntry(key=key, value=value, flags=flags, session=session, lock_index=1)
     else:
         new = _changed(old, value, flags, session, old.lock_index + 1)
-    draft.put(table, key, new)
+    _write(server, draft, new)
     return True
 
 
 def release(server: Server, draft: Draft, key: str, value: bytes, flags: int, session: str) -> bool:
     """Unlock a key that ``session`` holds and write it."""
     _check_given(session)
-    table = server.state.kv.table
-    old = draft.get(table, key)
+    old = draft.get(server.state.kv.table, key)
     if old is None or old.session != session:
         return False
-    draft.put(table, key, _changed(old, value, flags, ""))
+    _write(server, draft, _changed(old, value, flags, ""))
     return True
+
+
+def let_go(server: Server, draft: Draft, session: str, keep: bool) -> None:
+    """Unlock all that a session holds, or delete it unless ``keep``.
+
+    The commit fails, and the draft is repeated, when the session acquires more meanwhile.
+    """
+    kv = server.state.kv
+    draft.guard(kv.locks, lock_key(session, ""))
+    keys = set(kv.held.get(session, ()))
+    keys.update(key for key, row in draft.written(kv.table).items() if row is not None)
+    for key in sorted(keys):
+        old = draft.get(kv.table, key)
+        if old is None or old.session != session:
+            continue
+        if keep:
+            _write(server, draft, _changed(old, old.value, old.flags, ""))
+        else:
+            delete(server, draft, key)
 
 
 def delete(server: Server, draft: Draft, key: str) -> bool:
     """Delete a key; one that does not exist is as good as deleted."""
-    draft.delete(server.state.kv.table, key)
+    kv = server.state.kv
+    old = draft.delete(kv.table, key)
+    if old is not None and old.session:
+        draft.delete(kv.locks, lock_key(old.session, key))
     return True
 
 
@@ -88,10 +107,9 @@ def compare_and_delete(server: Server, draft: Draft, key: str, index: int) -> bo
 
 def delete_tree(server: Server, draft: Draft, prefix: str) -> bool:
     """Delete every key under a prefix, those written in the same draft included."""
-    kv = server.state.kv
-    draft.guard(kv.table, prefix)
+    draft.guard(server.state.kv.table, prefix)
     for key in keys_under(server, draft, prefix):
-        draft.delete(kv.table, key)
+        delete(server, draft, key)
     return True
 
 
@@ -101,6 +119,19 @@ def keys_under(server: Server, draft: Draft, prefix: str) -> list[str]:
     keys = set(kv.keys_under(prefix))
     keys.update(key for key in draft.written(kv.table) if key.startswith(prefix))
     return sorted(keys)
+
+
+def _write(server: Server, draft: Draft, new: KVEntry) -> None:
+    """Write a key, and the row of its lock as that changes hands."""
+    kv = server.state.kv
+    old = draft.get(kv.table, new.key)
+    before, after = "" if old is None else old.session, new.session
+    if before != after:
+        if before:
+            draft.delete(kv.locks, lock_key(before, new.key))
+        if after:
+            draft.put(kv.locks, lock_key(after, new.key), Lock())
+    draft.put(kv.table, new.key, new)
 
 
 def _check_given(session: str) -> None:

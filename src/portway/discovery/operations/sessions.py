@@ -2,16 +2,18 @@
 
 A session ends when it is destroyed, when its time is over, when a check it is bound to turns
 critical or is deleted, and when its node is. With it go, in the same commit, the locks it holds
-(released, or their keys deleted) and the prepared queries bound to it. A lock that was acquired
-while the session was ending, and the lock-delay, are the business of ``SessionKeeper``.
+(released, or their keys deleted) and the prepared queries bound to it: a commit that would miss
+some of them, because they came meanwhile, fails and is repeated. Expiry and lock-delay are the
+business of ``SessionKeeper``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from portway.config import Duration
-from portway.discovery.model import CRITICAL, KVEntry, Session
+from portway.discovery.model import CRITICAL, Session
+from portway.discovery.operations import kv
 from portway.discovery.operations.durations import go_duration
 from portway.discovery.state import Draft, check_key, node_key
 
@@ -83,7 +85,7 @@ def invalidate(server: Server, draft: Draft, session_id: str) -> bool:
     session = draft.delete(server.state.sessions.table, session_id)
     if session is None:
         return False
-    let_go(server, draft, session)
+    let_go(server, draft, session_id, keep=session.behavior == "release")
     return True
 
 
@@ -106,36 +108,10 @@ def invalidate_node(server: Server, draft: Draft, node: str) -> None:
         invalidate(server, draft, session_id)
 
 
-def held_by(server: Server, draft: Draft, session_id: str) -> list[str]:
-    """The keys a session has locked, as the draft sees it."""
-    kv = server.state.kv
-    keys = set(kv.held.get(session_id, ()))
-    keys.update(key for key, row in draft.written(kv.table).items() if row is not None)
-    return [key for key in sorted(keys) if _holder(draft.get(kv.table, key)) == session_id]
-
-
-def let_go(server: Server, draft: Draft, session: Session) -> None:
+def let_go(server: Server, draft: Draft, session_id: str, keep: bool) -> None:
     """Release the locks of a session that is over, or delete their keys; delete its queries."""
-    table = server.state.kv.table
-    for key in held_by(server, draft, session.id):
-        if session.behavior == "delete":
-            draft.delete(table, key)
-        else:
-            draft.put(table, key, unlocked(cast("KVEntry", draft.get(table, key))))
+    kv.let_go(server, draft, session_id, keep)
     queries = server.state.queries
-    for query_id in sorted(queries.by_session.get(session.id, ())):
+    draft.guard(queries.table)
+    for query_id in sorted(queries.by_session.get(session_id, ())):
         draft.delete(queries.table, query_id)
-
-
-def unlocked(entry: KVEntry) -> KVEntry:
-    """The entry without its lock."""
-    return KVEntry(
-        key=entry.key,
-        value=entry.value,
-        flags=entry.flags,
-        lock_index=entry.lock_index,
-    )
-
-
-def _holder(entry: KVEntry | None) -> str:
-    return "" if entry is None else entry.session

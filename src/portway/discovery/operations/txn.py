@@ -39,7 +39,7 @@ class Result(NamedTuple):
 class Failure(NamedTuple):
     """Why an operation cannot be."""
 
-    index: int
+    op_index: int
     what: str
 
 

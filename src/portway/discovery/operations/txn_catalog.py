@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class NodeOp(NamedTuple):
-    """One operation on a node. ``index`` is what its ModifyIndex must be, where that counts."""
+    """One operation on a node. ``modified`` is what its ModifyIndex must be, where that counts."""
 
     verb: str
     node: Node
-    index: int = 0
+    modified: int = 0
 
 
 class ServiceOp(NamedTuple):
@@ -31,7 +31,7 @@ class ServiceOp(NamedTuple):
     verb: str
     node: str
     service: Service
-    index: int = 0
+    modified: int = 0
 
 
 class CheckOp(NamedTuple):
@@ -39,7 +39,7 @@ class CheckOp(NamedTuple):
 
     verb: str
     check: Check
-    index: int = 0
+    modified: int = 0
 
 
 CatalogOp = NodeOp | ServiceOp | CheckOp
@@ -85,7 +85,7 @@ def apply(server: Server, draft: Draft, op: CatalogOp) -> list[Node | Service | 
 
 
 def _node(server: Server, draft: Draft, op: NodeOp) -> list[Node | Service | Check]:
-    verb, node, index = op
+    verb, node, modified = op
     name = quoted(node.node)
     by_name = draft.get(server.state.catalog.nodes, node_key(node.node))
     match verb:
@@ -95,13 +95,13 @@ def _node(server: Server, draft: Draft, op: NodeOp) -> list[Node | Service | Che
                 raise RefusedError(f"node {name} doesn't exist")
             return [known]
         case "set" | "cas":
-            if verb == "cas" and not _fits(by_name, index):
+            if verb == "cas" and not _fits(by_name, modified):
                 raise RefusedError(f"failed to set node {name}, index is stale")
             if not node.node:
                 raise RefusedError("Must provide node")
             return [nodes.put_node(server, draft, node)]
         case "delete" | "delete-cas":
-            if verb == "delete-cas" and (by_name is None or by_name.modify_index != index):
+            if verb == "delete-cas" and (by_name is None or by_name.modify_index != modified):
                 raise RefusedError(f"failed to delete node {name}, index is stale")
             nodes.remove_node(server, draft, node.node)
             return []
@@ -109,7 +109,7 @@ def _node(server: Server, draft: Draft, op: NodeOp) -> list[Node | Service | Che
 
 
 def _service(server: Server, draft: Draft, op: ServiceOp) -> list[Node | Service | Check]:
-    verb, node, service, index = op
+    verb, node, service, modified = op
     what = f"service {quoted(service.id)} on node {quoted(node)}"
     known = draft.get(server.state.catalog.services, service_key(node, service.id))
     match verb:
@@ -118,12 +118,12 @@ def _service(server: Server, draft: Draft, op: ServiceOp) -> list[Node | Service
                 raise RefusedError(f"{what} doesn't exist")
             return [known]
         case "set" | "cas":
-            if verb == "cas" and not _fits(known, index):
+            if verb == "cas" and not _fits(known, modified):
                 raise RefusedError(f"failed to set {what}, index is stale")
             owner = _owner(server, draft, node)
             return [nodes.put_service(server, draft, owner.node, completed_service(service))]
         case "delete" | "delete-cas":
-            if verb == "delete-cas" and (known is None or known.modify_index != index):
+            if verb == "delete-cas" and (known is None or known.modify_index != modified):
                 raise RefusedError(f"failed to delete {what}, index is stale")
             nodes.remove_service(server, draft, node, service.id)
             return []
@@ -131,7 +131,7 @@ def _service(server: Server, draft: Draft, op: ServiceOp) -> list[Node | Service
 
 
 def _check(server: Server, draft: Draft, op: CheckOp) -> list[Node | Service | Check]:
-    verb, check, index = op
+    verb, check, modified = op
     what = f"check {quoted(check.check_id)} on node {quoted(check.node)}"
     known = draft.get(server.state.catalog.checks, check_key(check.node, check.check_id))
     match verb:
@@ -140,13 +140,13 @@ def _check(server: Server, draft: Draft, op: CheckOp) -> list[Node | Service | C
                 raise RefusedError(f"{what} doesn't exist")
             return [known]
         case "set" | "cas":
-            if verb == "cas" and not _fits(known, index):
+            if verb == "cas" and not _fits(known, modified):
                 raise RefusedError(f"failed to set {what}, index is stale")
             owner = _owner(server, draft, check.node)
             complete = completed_check(replace(check, node=owner.node))
             return [nodes.put_check(server, draft, complete)]
         case "delete" | "delete-cas":
-            if verb == "delete-cas" and (known is None or known.modify_index != index):
+            if verb == "delete-cas" and (known is None or known.modify_index != modified):
                 raise RefusedError(f"failed to delete {what}, index is stale")
             nodes.remove_check(server, draft, check.node, check.check_id)
             return []

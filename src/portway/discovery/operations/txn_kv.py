@@ -25,7 +25,7 @@ class KVOp(NamedTuple):
     key: str
     value: bytes = b""
     flags: int = 0
-    index: int = 0
+    modified: int = 0
     session: str = ""
 
 
@@ -90,15 +90,15 @@ def _check_index(op: KVOp, entry: KVEntry | None) -> None:
     key = quoted(op.key)
     if entry is None:
         raise RefusedError(f"failed to check index, key {key} doesn't exist")
-    if entry.modify_index != op.index:
+    if entry.modify_index != op.modified:
         raise RefusedError(
             f"failed index check for key {key}, current modify index "
-            f"{entry.modify_index} != {op.index}"
+            f"{entry.modify_index} != {op.modified}"
         )
 
 
 def _write(server: Server, draft: Draft, op: KVOp) -> list[KVEntry]:
-    verb, key, value, flags, index, session = op
+    verb, key, value, flags, modified, session = op
     name = quoted(key)
     match verb:
         case "delete":
@@ -108,13 +108,13 @@ def _write(server: Server, draft: Draft, op: KVOp) -> list[KVEntry]:
             kv.delete_tree(server, draft, key)
             return []
         case "delete-cas":
-            if not kv.compare_and_delete(server, draft, key, index):
+            if not kv.compare_and_delete(server, draft, key, modified):
                 raise RefusedError(f"failed to delete key {name}, index is stale")
             return []
         case "set":
             kv.put(server, draft, key, value, flags)
         case "cas":
-            if not kv.compare_and_put(server, draft, key, value, flags, index):
+            if not kv.compare_and_put(server, draft, key, value, flags, modified):
                 raise RefusedError(f"failed to set key {name}, index is stale")
         case "lock":
             if not kv.acquire(server, draft, key, value, flags, session):

@@ -16,7 +16,7 @@ from portway.discovery.state.catalog import (
 )
 from portway.discovery.state.coordinates import Coordinates, coordinate_key, round_trip
 from portway.discovery.state.draft import Draft
-from portway.discovery.state.kv import KV
+from portway.discovery.state.kv import KV, lock_key
 from portway.discovery.state.sessions import Sessions
 from portway.discovery.state.state import State
 from portway.discovery.state.table import Row, Table, Touch
@@ -43,6 +43,7 @@ __all__ = [
     "any_change",
     "check_key",
     "coordinate_key",
+    "lock_key",
     "node_key",
     "round_trip",
     "service_key",

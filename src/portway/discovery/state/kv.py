@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 
 from sortedcontainers import SortedDict
 
-from portway.discovery.model import KVEntry
+from portway.discovery.model import KVEntry, Lock
 from portway.discovery.state.table import Table, Touch
 from portway.discovery.state.topic import Reading, Topics
 
 TOMBSTONE_TTL = 15 * 60.0  # seconds a deletion keeps the index of its prefix up
-_LAST = "\U0010ffff"
+
+
+def lock_key(session: str, key: str) -> str:
+    """The key of a lock: those of one session are under one prefix."""
+    return f"{session}/{key}"
 
 
 class KV:
@@ -21,6 +25,8 @@ class KV:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._sorted: SortedDict[str, KVEntry] = SortedDict()
         self.table: Table[KVEntry] = Table("kv/", KVEntry, self._changed, self._sorted)
+        self.locks: Table[Lock] = Table("lock/", Lock)
+        """A row for each locked key, by ``lock_key``."""
         self.held: dict[str, set[str]] = {}
         """Session ID → the keys it has locked."""
         self._keys = Topics()
