@@ -16,7 +16,9 @@ from portway.agent.config import ConfigError, Loaded, banner, load_again
 from portway.agent.dns import dns_settings, listen_dns
 from portway.agent.listeners import Listeners
 from portway.agent.logs import Log, to_stdout
+from portway.agent.own_api import OwnApi
 from portway.agent.registration import RegistrationError
+from portway.agent.remote_exec import ApiKeys, serve_remote_exec
 from portway.agent.runtime import Runtime
 from portway.agent.watches import Watches
 from portway.discovery.api import App, Context, all_routes
@@ -79,6 +81,11 @@ class _Process:
         app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
         self._listeners.serve(app)
         self._dns = await listen_dns(runtime)
+        if not runtime.config.disable_remote_exec:
+            keys = ApiKeys(
+                OwnApi(app, lambda: runtime.tokens["agent"] or runtime.tokens["default"])
+            )
+            serve_remote_exec(context.events, runtime.config.node_name, keys, runtime.background)
         self._watches = Watches(app, lambda: runtime.tokens["default"])
         self._watches.run(runtime.config.plans)
 

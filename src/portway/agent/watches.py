@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import structlog
 
 from portway.agent.config import Watch
+from portway.agent.own_api import OwnApi
 from portway.discovery.api import App
 from portway.watch import (
     Change,
@@ -99,35 +99,12 @@ def _handler(watch: Watch, name: str) -> Callable[[Change], Awaitable[None]]:
 
 async def ask(app: App, token: str, request: Request) -> Reply:
     """Put a request to the API without a socket. Raises WatchFailed without an answer."""
-    path = "/v1/" + request.path.lstrip("/")
-    headers = [(b"x-consul-token", token.encode())] if token else []
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": quote(path).encode(),
-        "query_string": urlencode(request.query).encode(),
-        "headers": headers,
-        "client": None,
-    }
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    if not sent:
-        raise WatchFailed("the agent gave no answer")
-    got = {bytes(name).decode().title(): value.decode() for name, value in sent[0]["headers"]}
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    if sent[0]["status"] == 404 and "X-Consul-Index" not in got:
-        raise WatchFailed(body.decode())  # not a key that is missing, but an endpoint
+    answer = await OwnApi(app, lambda: token).call("GET", request.path, request.query)
+    if answer.status == 404 and "x-consul-index" not in answer.headers:
+        raise WatchFailed(answer.body.decode())  # not a key that is missing, but an endpoint
     return Reply(
-        sent[0]["status"],
-        int(got.get("X-Consul-Index", "0")),
-        got.get("X-Consul-Contenthash", ""),
-        body,
+        answer.status,
+        int(answer.headers.get("x-consul-index", "0")),
+        answer.headers.get("x-consul-contenthash", ""),
+        answer.body,
     )

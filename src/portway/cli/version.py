@@ -11,8 +11,7 @@ import click
 
 import portway
 from portway.cli.command import command, flag
-
-CONSUL = "1.22.0"  # the version of Consul whose interfaces are offered
+from portway.discovery.version import BUILD_DATE, CONSUL, REVISION
 
 _FORMAT = """\
 Version:        {{.Version}}
@@ -22,7 +21,6 @@ Envoy version:  {{.EnvoyVersion}}
 OS/Arch:        {{.Os}}/{{.Arch}}"""
 _FIELD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go names them
-_CONSUL_FORMATS = {"pretty", "json"}
 _PROTOCOL = {"Default": 2, "Min": 2, "Max": 3}
 
 
@@ -57,25 +55,18 @@ def consul_fields() -> dict[str, Any]:
     """What ``consul version -format=json`` prints."""
     return {
         "Version": CONSUL,
-        "Revision": _revision(),
+        "Revision": REVISION,
         "Prerelease": "",
         "BuildDate": BUILD_DATE,
         "RPC": _PROTOCOL,
     }
 
 
-BUILD_DATE = "2025-11-01T00:00:00Z"  # tools expect a time; no build of ours has one
-
-
-def _revision() -> str:
-    return f"portway-{portway.version()}"
-
-
 def _pretty() -> str:
     low, high = _PROTOCOL["Min"], _PROTOCOL["Max"]
     return (
         f"Consul v{CONSUL}\n"
-        f"Revision {_revision()}\n"
+        f"Revision {REVISION}\n"
         f"Build Date {BUILD_DATE}\n"
         f"Protocol {_PROTOCOL['Default']} spoken by default, understands {low} to {high}"
         f" (agent will automatically use protocol >{low} when speaking to compatible agents)\n"
