@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 from portway.store.sqlite.schema import State, first_id, revision_of
 
 STEP: Final = 1000
-"""Log rows looked at by one step of a compaction: a few milliseconds."""
+"""Log rows looked at by one step of a compaction that was asked for: some milliseconds."""
+SMALL_STEP: Final = 64
+"""The same for a step that a group takes along; groups of many events take longer ones."""
 _SPANS = 32
 _MAX_DELETED_KEYS = 10_000
 _DELETED_PER_STEP = 50
@@ -38,9 +40,8 @@ class Extent:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._span = max(1, limits.revisions // _SPANS)
-        self._spans: deque[tuple[int, int]] = deque()
-        """(last revision, bytes) of runs of revisions."""
+        self._spans: deque[tuple[int, int, int]] = deque()
+        """(first revision, last revision, bytes) of runs of revisions."""
         self._bytes = 0
 
     @classmethod
@@ -50,21 +51,24 @@ class Extent:
         rows = connection.execute(
             "SELECT max(id), sum(length(key) + ifnull(length(value), 0)) FROM log WHERE id >= ?"
             " GROUP BY id / ?",
-            (first_id(compacted + 1), first_id(extent._span)),
+            (first_id(compacted + 1), first_id(1)),
         )
         for log_id, size in rows:
-            extent._spans.append((revision_of(log_id), size))
-            extent._bytes += size
+            extent.add(revision_of(log_id), size)
         return extent
 
     def add(self, revision: int, size: int) -> None:
-        """Note that the log grew by ``size`` bytes, up to ``revision``."""
-        spans = self._spans
+        """Note that the log grew by ``size`` bytes with ``revision``."""
         self._bytes += size
-        if spans and revision // self._span == spans[-1][0] // self._span:
-            spans[-1] = (revision, spans[-1][1] + size)
-        else:
-            spans.append((revision, size))
+        if self._spans:
+            first, _, held = self._spans[-1]
+            if (
+                revision - first < self._limits.revisions / _SPANS
+                and held < self._limits.bytes / _SPANS
+            ):
+                self._spans[-1] = (first, revision, held + size)
+                return
+        self._spans.append((revision, revision, size))
 
     def horizon(self) -> int:
         """The revision up to which the log should be compacted, 0 for none."""
@@ -73,7 +77,7 @@ class Extent:
         while len(spans) > 1 and (
             self._bytes > self._limits.bytes or spans[-1][0] - spans[0][0] >= self._limits.revisions
         ):
-            horizon, size = spans.popleft()
+            _, horizon, size = spans.popleft()
             self._bytes -= size
         return horizon
 

@@ -94,17 +94,15 @@ class Database:
             tables.write_records(connection, plan.written)
             tables.write_log(connection, plan.entries)
             tables.write_leases(connection, plan.granted, plan.revoked)
+            asked = [request.revision for request in group if isinstance(request, Compact)]
             state = before._replace(
                 revision=plan.revision,
                 keys=plan.keys,
-                compacted=max(
-                    before.compacted,
-                    self._horizon,
-                    *[r.revision for r in group if isinstance(r, Compact)],
-                ),
+                compacted=max(before.compacted, self._horizon, *asked),
             )
             if state.to_trim:
-                rows = max(compaction.STEP, 2 * len(plan.entries))
+                step = compaction.STEP if asked else compaction.SMALL_STEP
+                rows = max(step, 2 * len(plan.entries))
                 state = state._replace(trimmed=compaction.trim(connection, state, rows))
             if state != before:
                 schema.write_state(connection, state)

@@ -133,15 +133,16 @@ def write_leases(
 
 def snapshot(connection: sqlite3.Connection, prefix: str) -> Snapshot:
     """Everything under a prefix at one revision."""
-    condition, bounds = in_range(prefix)
+    columns = "SELECT key, value, created, modified, version, lease FROM records"
     with transaction(connection, "DEFERRED"):
         revision = read_state(connection).revision
-        rows = connection.execute(
-            "SELECT key, value, created, modified, version, lease FROM records"
-            f" WHERE {condition} ORDER BY key",
-            bounds,
-        )
-        return Snapshot(revision, list(map(Record._make, rows)))
+        if prefix:
+            condition, bounds = in_range(prefix)
+            rows = connection.execute(f"{columns} WHERE {condition} ORDER BY key", bounds)
+            return Snapshot(revision, list(map(Record._make, rows)))
+        # All of it is read faster as it lies, and sorted then.
+        rows = connection.execute(f"{columns} NOT INDEXED")
+        return Snapshot(revision, sorted(map(Record._make, rows)))
 
 
 def record(connection: sqlite3.Connection, key: str) -> Record | None:
