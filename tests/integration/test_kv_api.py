@@ -9,9 +9,7 @@ from yarl import URL
 
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings
-from tests.integration.discovery_rig import Discovery, discovery, running
-
-__all__ = ["discovery"]
+from tests.integration.discovery_rig import Discovery, running
 
 
 async def test_a_key_is_written_read_and_deleted(discovery: Discovery) -> None:

@@ -11,9 +11,7 @@ from portway.discovery.acl import DENY_ALL, MANAGE_ALL, AclSettings
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.acl.tokens import seed
 from portway.discovery.queries.dns import DnsQueries
-from tests.integration.discovery_rig import Discovery, discovery, running
-
-__all__ = ["discovery"]
+from tests.integration.discovery_rig import Discovery, running
 
 
 async def create(d: Discovery, **query: Any) -> str:

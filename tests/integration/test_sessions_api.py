@@ -9,9 +9,7 @@ import pytest
 
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings
-from tests.integration.discovery_rig import Discovery, discovery, running
-
-__all__ = ["discovery"]
+from tests.integration.discovery_rig import Discovery, running
 
 
 async def node(d: Discovery) -> None:
