@@ -206,7 +206,7 @@ def _database(config: AgentConfig) -> str | None:
         return None
     folder = Path(config.data_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return str(folder / "store.db")
+    return str(folder / "store")
 
 
 def _tokens(config: AgentConfig) -> dict[str, str]:
