@@ -17,13 +17,13 @@ class Bodies:
     def __init__(self, limit: int = 32 << 20) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[Hashable, tuple[tuple[int, int], bytes]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Hashable, bytes]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, version: tuple[int, int], render: Callable[[], bytes]) -> bytes:
-        """The body of ``key`` at ``version``, the view's epoch and the index."""
+    def get(self, key: Hashable, version: Hashable, render: Callable[[], bytes]) -> bytes:
+        """The body of ``key`` at ``version``: the view's epoch and the indexes it depends on."""
         kept = self._kept.get(key)
         if kept is not None:
             if kept[0] == version:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from portway.discovery.api import selection
-from portway.discovery.api.answer import Answer, json_answer
+from portway.discovery.api.answer import Answer, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.instances import HEALTH, instances
 from portway.discovery.api.near import sort_near
+from portway.discovery.api.render import json_list, render_checks
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.model import Check
-from portway.discovery.state import Reading
+from portway.discovery.state import Host, Reading
+
+
+class _Checks(NamedTuple):
+    """What was found. Neither is made before it is clear that it is needed."""
+
+    rows: Callable[[], list[Check]]
+    body: Callable[[], bytes] | None = None
+    """All of them rendered, for who may see and wants them all."""
 
 
 async def node(request: Request) -> Answer:
@@ -24,13 +35,17 @@ async def node(request: Request) -> Answer:
         raise bad_request("Missing node name")
     catalog = request.context.server.state.catalog
 
-    def query() -> Reading[list[Check]]:
+    def query() -> Reading[_Checks]:
         reading = catalog.read_host(name)
         host = reading.value
-        checks = [] if host is None else [host.checks[key] for key in sorted(host.checks)]
-        return Reading(checks, reading.index, reading.topics, reading.found)
+        found = _Checks(list) if host is None else _on(host)
+        return Reading(found, reading.index, reading.topics, reading.found)
 
-    return await _checks(request, query)
+    return await _answer(request, query)
+
+
+def _on(host: Host) -> _Checks:
+    return _Checks(host.all_checks, lambda: json_list([render_checks(host)]))
 
 
 async def checks(request: Request) -> Answer:
@@ -40,14 +55,15 @@ async def checks(request: Request) -> Answer:
         raise bad_request("Missing service name")
     catalog = request.context.server.state.catalog
 
-    def query() -> Reading[list[Check]]:
+    def query() -> Reading[_Checks]:
         reading = catalog.read_service(name)
-        found = [
-            instance.checks[key] for instance in reading.value for key in sorted(instance.checks)
-        ]
-        return Reading(found, reading.index, reading.topics)
 
-    return await _checks(request, query)
+        def rows() -> list[Check]:
+            return [one.checks[key] for one in reading.value for key in sorted(one.checks)]
+
+        return Reading(_Checks(rows), reading.index, reading.topics)
+
+    return await _answer(request, query)
 
 
 async def state(request: Request) -> Answer:
@@ -56,35 +72,55 @@ async def state(request: Request) -> Answer:
     if not status:
         raise bad_request("Missing check state")
     catalog = request.context.server.state.catalog
-    return await _checks(request, lambda: catalog.read_checks("" if status == "any" else status))
+
+    def query() -> Reading[_Checks]:
+        reading = catalog.read_checks("" if status == "any" else status)
+        found = reading.value
+
+        def rows() -> list[Check]:
+            return [found[key] for key in sorted(found)]
+
+        def body() -> bytes:
+            hosts = catalog.hosts
+            return json_list(render_checks(hosts[key]) for key in sorted(hosts))
+
+        if status != "any":
+            return Reading(_Checks(rows), reading.index, reading.topics)
+        version = (request.context.server.state.view.epoch, reading.index)
+        kept = partial(request.context.bodies.get, "checks", version, body)
+        return Reading(_Checks(rows, kept), reading.index, reading.topics)
+
+    return await _answer(request, query)
 
 
-async def _checks(request: Request, query: Callable[[], Reading[list[Check]]]) -> Answer:
+async def _answer(request: Request, query: Callable[[], Reading[_Checks]]) -> Answer:
     request.datacenter()
     accepts = row_filter(request, Check)
     meta = selection.node_meta(request)
     selection.set_cache_headers(request)
     catalog = request.context.server.state.catalog
 
-    def of_nodes() -> Reading[list[Check]]:
+    def with_nodes() -> Reading[_Checks]:
         if selection.of_peer(request):
-            return Reading([], catalog.extinction.index, ())
+            return Reading(_Checks(list), catalog.extinction.index, ())
         reading = query()
         if not meta:
             return reading
         nodes = catalog.nodes.topic
-        chosen = [
-            check
-            for check in reading.value
-            if selection.has_meta(catalog.hosts[check.node.lower()].node, meta)
-        ]
-        topics = (*reading.topics, nodes)
-        return Reading(chosen, max(reading.index, nodes.index), topics, reading.found)
+        index = max(reading.index, nodes.index)
+        return Reading(reading.value, index, (*reading.topics, nodes), reading.found)
 
-    reading = await read(request, of_nodes)
-    found = reading.value
-    visible = found if selection.sees_all(request) else selection.visible_checks(request, found)
-    note_filtered(request, len(visible) < len(found))
+    found = (await read(request, with_nodes)).value
+    sees_all = selection.sees_all(request)
+    chosen = meta or request.param("filter") or request.param("near")
+    if sees_all and not chosen and found.body is not None:
+        return raw_json(found.body())
+    rows = found.rows()
+    visible = rows if sees_all else selection.visible_checks(request, rows)
+    note_filtered(request, len(visible) < len(rows))
+    if meta:
+        hosts = catalog.hosts
+        visible = [row for row in visible if selection.has_meta(hosts[row.node.lower()].node, meta)]
     rows = [row for row in visible if accepts(row)]
     return json_answer(sort_near(request, rows, lambda row: row.node))
 

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 
 from portway.discovery.api import selection
-from portway.discovery.api.answer import Answer, json_answer, raw_json
+from portway.discovery.api.answer import Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
 from portway.discovery.api.error import bad_request, not_found
 from portway.discovery.api.filtering import row_filter
-from portway.discovery.api.render import ServiceEntry, service_entry
+from portway.discovery.api.render import ServiceEntry, json_list, service_entry
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.api.summaries import (
     Decision,
+    ServiceSummary,
     by_name,
     health_of,
     is_transparent,
@@ -24,7 +25,7 @@ from portway.discovery.api.summaries import (
     summarize,
 )
 from portway.discovery.model import Check, Node, Service, Wire
-from portway.discovery.state import Host, Instance, Reading, worst
+from portway.discovery.state import Host, Instance, Reading, Topic, worst
 
 
 class _NodeInfo(Wire):
@@ -54,9 +55,17 @@ def _info(request: Request, host: Host) -> _NodeInfo:
 async def _everything(request: Request) -> None:
     """Wait as asked for a change of anything in the catalog, and set the headers of a read."""
     request.datacenter()
+    topics = _topics(request)
+    await read(request, lambda: Reading(None, _index(request), topics))
+
+
+def _topics(request: Request) -> tuple[Topic, ...]:
     catalog = request.context.server.state.catalog
-    topics = (catalog.nodes.topic, catalog.services.topic, catalog.checks.topic)
-    await read(request, lambda: Reading(None, max(topic.index for topic in topics), topics))
+    return (catalog.nodes.topic, catalog.services.topic, catalog.checks.topic)
+
+
+def _index(request: Request) -> int:
+    return max(topic.index for topic in _topics(request))
 
 
 async def nodes(request: Request) -> Answer:
@@ -65,10 +74,18 @@ async def nodes(request: Request) -> Answer:
     await _everything(request)
     catalog = request.context.server.state.catalog
     hosts = catalog.read_hosts().value
+    if selection.sees_all(request) and not request.param("filter"):
+        return raw_json(json_list(_kept_info(request, host) for host in hosts))
     visible = selection.visible_hosts(request, hosts)
     note_filtered(request, len(visible) < len(hosts))
     rows = (_info(request, host) for host in visible)
     return json_answer([row for row in rows if accepts(row)])
+
+
+def _kept_info(request: Request, host: Host) -> bytes:
+    version = (request.context.server.state.view.epoch, host.topic.index)
+    key = ("node", host.node.node)
+    return request.context.bodies.get(key, version, lambda: encode(_info(request, host)))
 
 
 async def node(request: Request) -> Answer:
@@ -93,29 +110,77 @@ async def services(request: Request) -> Answer:
     await _everything(request)
     if selection.of_peer(request):
         return raw_json(b"[]")
+    if selection.sees_all(request) and not request.param("filter"):
+        version = (request.context.server.state.view.epoch, _index(request))
+        return raw_json(request.context.bodies.get("services", version, lambda: _whole(request)))
     datacenter = request.context.settings.datacenter
     found = list(_instances(request))
     visible = _visible(request, found)
     note_filtered(request, len(visible) < len(found))
     if request.param("filter"):
         visible = [one for one in visible if accepts(service_entry(one, datacenter))]
-    return json_answer(summarize(visible, datacenter))
+    return json_answer(_summaries(visible, datacenter))
+
+
+def _whole(request: Request) -> bytes:
+    """All services in numbers, those included that only have proxies."""
+    catalog = request.context.server.state.catalog
+    names = sorted({*catalog.by_name, *catalog.by_destination})
+    return json_list(_kept_summary(request, name) for name in names)
+
+
+def _kept_summary(request: Request, name: str) -> bytes:
+    """A service in numbers as JSON, counted again only when it or a proxy of it has changed."""
+    state, datacenter = request.context.server.state, request.context.settings.datacenter
+    own = state.catalog.read_service(name)
+    mesh = state.catalog.read_connect(name)
+
+    def render() -> bytes:
+        proxies = [one for one in mesh.value if one.service.kind == "connect-proxy"]
+        shown = own.value[0].service.service if own.value else name
+        if not own.value and proxies:
+            shown = proxies[0].service.proxy.destination_service_name
+        return encode(summarize(shown, own.value, proxies, datacenter))
+
+    version = (state.view.epoch, own.index, mesh.index, len(mesh.value))
+    return request.context.bodies.get(("service", name), version, render)
+
+
+def _summaries(instances: Iterable[Instance], datacenter: str) -> list[ServiceSummary]:
+    """Some instances by service, in numbers."""
+    own: dict[str, list[Instance]] = {}
+    proxies: dict[str, list[Instance]] = {}
+    for instance in instances:
+        own.setdefault(instance.service.service, []).append(instance)
+        if instance.service.kind == "connect-proxy":
+            behind = instance.service.proxy.destination_service_name
+            proxies.setdefault(behind, []).append(instance)
+    return [
+        summarize(name, own.get(name, []), proxies.get(name, []), datacenter)
+        for name in sorted({*own, *proxies})
+    ]
 
 
 async def catalog_overview(request: Request) -> Answer:
     """The health of nodes, services and checks in numbers."""
     request.require("operator", "read")
     request.datacenter()
-    catalog = request.context.server.state.catalog
-    return json_answer(
-        {
-            "Nodes": [health_of(worst(host.node_checks()) for host in catalog.hosts.values())],
-            "Services": by_name(
-                (one.service.service, own_status(one)) for one in _instances(request)
-            ),
-            "Checks": by_name((one.name, one.status) for one in catalog.checks.rows.values()),
-        }
-    )
+    server = request.context.server
+    catalog = server.state.catalog
+
+    def count() -> bytes:
+        return encode(
+            {
+                "Nodes": [health_of(worst(host.node_checks()) for host in catalog.hosts.values())],
+                "Services": by_name(
+                    (one.service.service, own_status(one)) for one in _instances(request)
+                ),
+                "Checks": by_name((one.name, one.status) for one in catalog.checks.rows.values()),
+            }
+        )
+
+    version = (server.state.view.epoch, _index(request))
+    return raw_json(request.context.bodies.get("overview", version, count))
 
 
 async def service_topology(request: Request) -> Answer:
@@ -171,7 +236,7 @@ def _related(
     ]
     allow = settings.default_policy == "allow"
     rows = []
-    for summary in summarize(chosen, settings.datacenter):
+    for summary in _summaries(chosen, settings.datacenter):
         if summary.kind in ("", "ingress-gateway") and summary.instance_count:
             row: dict[str, Any] = msgspec.to_builtins(summary)
             del row["ConnectedWithProxy"], row["ConnectedWithGateway"]

@@ -21,7 +21,7 @@ from portway.discovery.model import (
     Weights,
     Wire,
 )
-from portway.discovery.state import Instance
+from portway.discovery.state import Host, Instance
 
 
 class NodeRow(Wire):
@@ -139,6 +139,14 @@ def render_entry(instance: Instance, datacenter: str) -> bytes:
     return body
 
 
+def render_checks(host: Host) -> bytes:
+    """All checks of a node as JSON, kept with it until one changes; a list without brackets."""
+    body = host.cache
+    if body is None:
+        body = host.cache = encode(host.all_checks())[1:-1]
+    return body
+
+
 def json_list(rows: Iterable[bytes]) -> bytes:
-    """A JSON list of rows that are JSON already."""
-    return b"[" + b",".join(rows) + b"]"
+    """A JSON list of rows, or of runs of them, that are JSON already; empty ones are none."""
+    return b"[" + b",".join(filter(None, rows)) + b"]"

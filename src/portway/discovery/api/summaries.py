@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from portway.discovery.model import Check, Wire
+from portway.discovery.model import Wire
 from portway.discovery.state import Instance, worst
 
 _EXTERNAL_SOURCE = "external-source"  # the metadata of what registered a service
@@ -49,64 +49,47 @@ class HealthSummary(Wire, kw_only=True):
     critical: int
 
 
-class _Group:
-    """What is known of a name while the instances are gone through."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.instances: list[Instance] = []
-        self.checks: dict[tuple[str, str], Check] = {}
-        self.proxies: list[Instance] = []
-
-    def take_checks(self, instance: Instance) -> None:
-        for check in instance.all_checks():
-            self.checks[check.node, check.check_id] = check
-
-    def summary(self, datacenter: str) -> ServiceSummary:
-        services = [instance.service for instance in self.instances]
-        counts = health_of(check.status for check in self.checks.values())
-        sources = [(service.meta or {}).get(_EXTERNAL_SOURCE, "") for service in services]
-        return ServiceSummary(
-            kind=services[-1].kind if services else "",
-            name=self.name,
-            datacenter=datacenter if services else "",
-            tags=sorted({tag for service in services for tag in service.tags}) or None,
-            nodes=sorted({instance.node.node for instance in self.instances}) or None,
-            external_sources=list(dict.fromkeys(source for source in sources if source)) or None,
-            instance_count=len(services),
-            checks_passing=counts.passing,
-            checks_warning=counts.warning,
-            checks_critical=counts.critical,
-            gateway_config=GatewayConfig(),
-            transparent_proxy=is_transparent(self.proxies),
-            connect_native=any(service.connect.native for service in services),
-            connected_with_proxy=bool(self.proxies),
-            connected_with_gateway=False,
-        )
+def summarize(
+    name: str, instances: Sequence[Instance], proxies: Sequence[Instance], datacenter: str
+) -> ServiceSummary:
+    """A service by its instances; the health of the proxies in front of it counts as well."""
+    services = [instance.service for instance in instances]
+    counts = health_of(_statuses((*instances, *proxies)))
+    sources = ((service.meta or {}).get(_EXTERNAL_SOURCE, "") for service in services)
+    return ServiceSummary(
+        kind=services[-1].kind if services else "",
+        name=name,
+        datacenter=datacenter if services else "",
+        tags=sorted({tag for service in services for tag in service.tags}) or None,
+        nodes=sorted({instance.node.node for instance in instances}) or None,
+        external_sources=list(dict.fromkeys(source for source in sources if source)) or None,
+        instance_count=len(services),
+        checks_passing=counts.passing,
+        checks_warning=counts.warning,
+        checks_critical=counts.critical,
+        gateway_config=GatewayConfig(),
+        transparent_proxy=is_transparent(proxies),
+        connect_native=any(service.connect.native for service in services),
+        connected_with_proxy=bool(proxies),
+        connected_with_gateway=False,
+    )
 
 
-def is_transparent(proxies: list[Instance]) -> bool:
+def _statuses(instances: Iterable[Instance]) -> Iterator[str]:
+    """The statuses of all checks of some instances, those of a node once."""
+    seen: set[int] = set()
+    for instance in instances:
+        for check in instance.checks.values():
+            yield check.status
+        if id(instance.host) not in seen:
+            seen.add(id(instance.host))
+            for check in instance.host.own_checks.values():
+                yield check.status
+
+
+def is_transparent(proxies: Sequence[Instance]) -> bool:
     """Whether all proxies of a service are in transparent mode."""
     return bool(proxies) and all(one.service.proxy.mode == "transparent" for one in proxies)
-
-
-def summarize(instances: Iterable[Instance], datacenter: str) -> list[ServiceSummary]:
-    """Instances by service name; the health of a proxy counts for what is behind it as well."""
-    groups: dict[str, _Group] = {}
-
-    def group(name: str) -> _Group:
-        return groups.setdefault(name, _Group(name))
-
-    for instance in instances:
-        service = instance.service
-        own = group(service.service)
-        own.instances.append(instance)
-        own.take_checks(instance)
-        if service.kind == "connect-proxy":
-            behind = group(service.proxy.destination_service_name)
-            behind.proxies.append(instance)
-            behind.take_checks(instance)
-    return [groups[name].summary(datacenter) for name in sorted(groups)]
 
 
 def health_of(statuses: Iterable[str], name: str = "") -> HealthSummary:

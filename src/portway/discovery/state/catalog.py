@@ -74,7 +74,7 @@ class Instance:
 class Host:
     """A node with everything on it. Its topic changes with any of that."""
 
-    __slots__ = ("checks", "instances", "node", "topic")
+    __slots__ = ("cache", "checks", "instances", "node", "own_checks", "topic")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -82,10 +82,18 @@ class Host:
         self.instances: dict[str, Instance] = {}
         self.checks: dict[str, Check] = {}
         """All checks of the node by ID, those of its services included."""
+        self.own_checks: dict[str, Check] = {}
+        """Of these the checks of the node itself."""
+        self.cache: bytes | None = None
+        """All checks as JSON of the health API, until one changes."""
+
+    def all_checks(self) -> list[Check]:
+        """All checks by ID."""
+        return [self.checks[key] for key in sorted(self.checks)]
 
     def node_checks(self) -> list[Check]:
         """The checks of the node itself, by ID."""
-        return [self.checks[key] for key in sorted(self.checks) if not self.checks[key].service_id]
+        return [self.own_checks[key] for key in sorted(self.own_checks)]
 
 
 class Named:
@@ -221,14 +229,12 @@ class Catalog:
         topics = (host.topic, self.nodes.topic)
         return Reading(host, max(topic.index for topic in topics), topics)
 
-    def read_checks(self, status: str = "") -> Reading[list[Check]]:
-        """Every check, or those of one status, by node and ID."""
-        rows: Mapping[str, Check] = self.checks.rows
-        topic = self.checks.topic
+    def read_checks(self, status: str = "") -> Reading[Mapping[str, Check]]:
+        """Every check, or those of one status, by key."""
         if status:
             group = self.by_status.get(status) or Group()
-            rows, topic = group.checks, group.topic
-        return Reading([rows[key] for key in sorted(rows)], topic.index, (topic,))
+            return Reading(group.checks, group.topic.index, (group.topic,))
+        return Reading(self.checks.rows, self.checks.topic.index, (self.checks.topic,))
 
     def _node_changed(
         self, key: str, old: Node | None, new: Node | None, revision: int, touch: Touch
@@ -303,31 +309,24 @@ class Catalog:
     ) -> None:
         node, _, check_id = key.partition(SEPARATOR)
         host = self.hosts[node]
+        host.cache = None
         touch(host.topic)
         for check in (old, new):
             if check is None:
                 continue
             group = self.by_status[check.status]
             touch(group.topic)
-            if check is new:
-                group.checks[key] = check
-            else:
-                del group.checks[key]
-            if check.service_id:
-                instance = host.instances.get(check.service_id)
-                affected = [] if instance is None else [instance]
-                for one in affected:
-                    if check is new:
-                        one.checks[check_id] = check
-                    else:
-                        one.checks.pop(check_id, None)
-            else:
-                affected = list(host.instances.values())
-            self._touch_instances(affected, touch)
-        if new is None:
-            host.checks.pop(check_id, None)
-        else:
-            host.checks[check_id] = new
+            stays = check is new
+            _hold(group.checks, key, check, stays)
+            _hold(host.checks, check_id, check, stays)
+            if not check.service_id:
+                _hold(host.own_checks, check_id, check, stays)
+                self._touch_instances(host.instances.values(), touch)
+                continue
+            instance = host.instances.get(check.service_id)
+            if instance is not None:
+                _hold(instance.checks, check_id, check, stays)
+                self._touch_instances([instance], touch)
 
     def _touch_instances(self, instances: Iterable[Instance], touch: Touch) -> None:
         for instance in instances:
@@ -338,6 +337,13 @@ class Catalog:
 
 def _address(row: Node | Service | None) -> str:
     return "" if row is None else row.address
+
+
+def _hold(checks: dict[str, Check], key: str, check: Check, stays: bool) -> None:
+    if stays:
+        checks[key] = check
+    else:
+        del checks[key]
 
 
 def _names(service: Service) -> list[tuple[Side, str]]:
