@@ -38,29 +38,30 @@ class Entry:
 class Rendered:
     """The messages that answer one exact request: in every order, where these are few."""
 
-    __slots__ = ("_asked", "_limits", "_messages", "_request", "entry")
+    __slots__ = ("_asked", "_limits", "_messages", "_request", "_second", "entry")
 
     def __init__(self, entry: Entry, request: Request, limits: Limits) -> None:
         self.entry = entry
         self._request = request
         self._limits = limits
         self._messages: list[bytes] = []
+        self._second = 0
         self._asked = False
 
     def draw(self, now: int) -> bytes:
         """A message behind its ID, each order as likely as any other."""
         messages = self._messages
-        if messages:
+        if messages and (self._second == now or not self.entry.compiled.serial):
             return messages[int(random() * len(messages))]  # noqa: S311 (not a secret)
-        compiled = self.entry.compiled
-        if self._asked and not compiled.serial:
-            self._render(now)
         # Who asks only once, with letters or options drawn anew each time, pays for one message.
+        if self._asked:
+            self._render(now)
         self._asked = True
-        return put_together(compiled, self._request, self._limits, now)
+        return put_together(self.entry.compiled, self._request, self._limits, now)
 
     def _render(self, now: int) -> None:
         compiled = self.entry.compiled
+        self._second = now
         count, chosen = choices(compiled, self._limits)
         if not compiled.shuffled:
             orders = [compiled.blocks[:chosen]]
