@@ -271,6 +271,34 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/internal/federation-state/": Case(
         "/v1/internal/federation-state/dc1", OPERATOR_READ, statuses=(404,)
     ),
+    # operator
+    "GET /v1/operator/raft/configuration": Case("/v1/operator/raft/configuration", OPERATOR_READ),
+    "DELETE /v1/operator/raft/peer": Case(
+        "/v1/operator/raft/peer?id=x", OPERATOR_WRITE, statuses=(500,)
+    ),
+    "POST /v1/operator/raft/transfer-leader": Case(
+        "/v1/operator/raft/transfer-leader", OPERATOR_WRITE, statuses=(500,)
+    ),
+    "GET /v1/operator/autopilot/configuration": Case(
+        "/v1/operator/autopilot/configuration", OPERATOR_READ
+    ),
+    "PUT /v1/operator/autopilot/configuration": Case(
+        "/v1/operator/autopilot/configuration", OPERATOR_WRITE, {}
+    ),
+    "GET /v1/operator/autopilot/health": Case("/v1/operator/autopilot/health", OPERATOR_READ),
+    "GET /v1/operator/autopilot/state": Case("/v1/operator/autopilot/state", OPERATOR_READ),
+    "GET /v1/operator/usage": Case("/v1/operator/usage", OPERATOR_READ),
+    **{
+        f"{method} /v1/operator/keyring": Case(
+            "/v1/operator/keyring", f'keyring = "{access}"', statuses=(500,)
+        )
+        for method, access in (
+            ("GET", "read"),
+            ("POST", "write"),
+            ("PUT", "write"),
+            ("DELETE", "write"),
+        )
+    },
     # status, snapshots
     "GET /v1/status/leader": Public("/v1/status/leader", "documented so"),
     "GET /v1/status/peers": Public("/v1/status/peers", "documented so"),
