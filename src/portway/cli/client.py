@@ -69,6 +69,7 @@ class Client:
         self.settings = settings
         self._endpoint = endpoint(settings)
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None  # of the last request
 
     @classmethod
     def configured(cls, *, stale: bool = False, **flags: str | None) -> Client:
@@ -100,10 +101,9 @@ class Client:
 
     def abort(self) -> None:
         """End a request that another thread waits for: it fails at once."""
-        link = self._connection
-        if link is not None and link.sock is not None:
+        if self._socket is not None:
             with suppress(OSError):
-                link.sock.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Client:
         return self
@@ -189,6 +189,7 @@ class Client:
         link = self._link(timeout)
         try:
             link.request(method, target, body, headers, encode_chunked=hasattr(body, "read"))
+            self._socket = link.sock
             response = link.getresponse()
             if response.status != 200 and response.status not in accept:
                 text = response.read(1 << 20).decode(errors="replace")
