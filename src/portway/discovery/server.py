@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portway.discovery.session_keeper import SessionKeeper
 from portway.discovery.state import Draft, State
+from portway.discovery.turns import Turns
 from portway.store import Delete, Operation, Put, Store, Unchanged
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Server:
         self._purge_at = _PURGE
         self.sessions = SessionKeeper(self)
         """Expiry, lock-delay and tidying up."""
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._turns = Turns()
 
     async def start(self) -> None:
         """Load the state and follow the store. Raises StoreError."""
@@ -54,17 +54,20 @@ class Server:
         """
         if not turn:
             return await self._transact(operation)
-        lock, users = self._turns.get(turn) or (asyncio.Lock(), 0)
-        self._turns[turn] = (lock, users + 1)
-        try:
-            async with lock:
-                return await self._transact(operation)
-        finally:
-            lock, users = self._turns[turn]
-            if users == 1:
-                del self._turns[turn]
-            else:
-                self._turns[turn] = (lock, users - 1)
+        async with self._turns.of(turn):
+            return await self._transact(operation)
+
+    async def transact_jointly(self, operation: Callable[[Draft], T], turn: str) -> T:
+        """The same in one commit with others of the turn that wait for it.
+
+        For operations that cannot fail and whose result does not depend on an index: plain
+        writes of one key, of which the last is what remains.
+        """
+
+        async def run(operations: list[Callable[[Draft], Any]]) -> list[Any]:
+            return await self._transact(lambda draft: [one(draft) for one in operations])
+
+        return await self._turns.together(turn, operation, run)
 
     async def _transact(self, operation: Callable[[Draft], T]) -> T:
         view = self.state.view

@@ -124,10 +124,13 @@ async def put(request: Request) -> Answer:
     session = request.param(ways)
     value = await request.body(request.context.settings.kv_max_value_size)
     server = request.context.server
+    if not ways:
+        done = await server.transact_jointly(
+            lambda draft: operations.put(server, draft, key, value, flags), f"kv/{key}"
+        )
+        return Answer(_BOOLEANS[done], 200, JSON)
 
     def write(draft: Draft) -> bool:
-        if not ways:
-            return operations.put(server, draft, key, value, flags)
         if ways == "cas":
             return operations.compare_and_put(server, draft, key, value, flags, index)
         lock = operations.acquire if ways == "acquire" else operations.release
