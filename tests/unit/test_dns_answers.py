@@ -9,7 +9,7 @@ import dns.message
 import pytest
 
 from portway.discovery.acl import AclNotFoundError, Authorizer, Permissions, parse_rules
-from portway.discovery.dns import DnsSettings, Executed, Soa
+from portway.discovery.dns import DnsSettings, Executed, Soa, answers
 from portway.discovery.model import Connect, ServicePort, Weights, plain_proxy
 from tests.unit.dns_world import World, code, flags, lines, order
 
@@ -104,6 +104,8 @@ ANSWERS = [
         "A",
         {"alias.service.consul. 0 CNAME web.service.consul.", *WEB},
     ),
+    ("cdn.service.consul", "MX", {"cdn.service.consul. 0 CNAME cdn.example.org."}),
+    ("ext.node.consul", "CNAME", {"ext.node.consul. 0 CNAME db.example.org."}),
     ("alias.service.consul", "CNAME", {"alias.service.consul. 0 CNAME web.service.consul."}),
     ("self.service.consul", "A", a("self.service.consul", "10.0.0.2")),
     ("web.connect.consul", "A", a("web.connect.consul", "10.0.0.1")),
@@ -564,3 +566,30 @@ def test_names_that_do_not_fit_the_wire_are_replaced_by_addresses() -> None:
     world.service("n" * 64, "web")
     assert order(world.ask("web.service.consul", "SRV")) == ("1 1 80 0a000001.addr.dc1.consul.",)
     assert code(world.ask("1.0.0.10.in-addr.arpa", "PTR")) == "NXDOMAIN"
+
+
+def test_numbers_that_do_not_fit_the_wire_are_cut() -> None:
+    world = World(queries := Nearest(ttl=-5))
+    queries.world = world
+    world.node("n", "10.0.0.1")
+    world.service("n", "web", port=65536 + 80, weights=Weights(65536 + 2, 1))
+    assert order(world.ask("web.service.consul", "SRV")) == ("1 2 80 n.node.dc1.consul.",)
+    assert {each.ttl for each in world.ask("near.by.query.consul").answer} == {0}
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_MOST_BLOCKS", 160)
+    monkeypatch.setattr(answers, "_MOST_RENDERED", 20)
+    world = World()
+    for number in range(60):
+        world.node(f"n{number}", f"10.0.0.{number}")
+        world.service(f"n{number}", "large")
+        world.service(f"n{number}", f"small{number}")
+    for _ in range(3):
+        for number in range(60):
+            name = f"small{number}.service.consul"
+            assert world.answer(name) == a(name, f"10.0.0.{number}")
+            assert code(world.ask(f"none{number}.service.consul")) == "NXDOMAIN"
+            assert len(world.answer("large.service.consul", tcp=True)) == 60
+    assert len(world.answers._entries) <= 10
+    assert len(world.answers._rendered) <= 20

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portway.discovery.dns import DnsSettings
+from portway.discovery.dns import DnsSettings, Soa
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,14 @@ def test_a_recursor(text: str, wanted: tuple[str, int]) -> None:
         ({"recursor_strategy": "best"}, '"best" is not one of sequential, random'),
         ({"udp_answer_limit": -1}, "dns_config.udp_answer_limit: -1 is negative"),
         ({"a_record_limit": -1}, "dns_config.a_record_limit: -1 is negative"),
+        ({"node_ttl": -1}, "dns_config.node_ttl: -1 s is not within 0 and 2147483647 s"),
+        ({"service_ttl": {"a*": 1e10}}, r"dns_config.service_ttl.a\*: 1e\+10 s is not"),
+        ({"soa": Soa(retry=-1)}, "dns_config.soa.retry: -1 is not within 0 and 4294967295"),
         ({"domain": "."}, "domain: must have a label"),
         ({"domain": "a..b"}, 'domain: "a..b" is not a domain name'),
         ({"alt_domain": "x" * 64}, "is not a domain name"),
     ],
 )
 def test_a_wrong_value_is_named(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("[", r"\[")):
+    with pytest.raises(ValueError, match=message):
         DnsSettings(**values)

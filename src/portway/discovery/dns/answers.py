@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from portway.discovery.acl import AclNotFoundError, Authorizer
+from portway.discovery.acl import AclError, Authorizer
 from portway.discovery.dns.cache import Cache, Entry, Rendered
 from portway.discovery.dns.lookup import Found, Queries, Question, World, look_up
 from portway.discovery.dns.message import (
@@ -38,6 +38,7 @@ Reply = bytes | Coroutine[Any, Any, bytes] | None
 """A message to send, one that takes time, or none at all."""
 
 _MOST_BLOCKS = 200_000  # of all compiled answers together
+_EMPTY = 16  # blocks that an answer without any counts for
 _MOST_RENDERED = 8192
 _MOST_PACKET = 512  # bytes of a request that is remembered
 _MOST_FOLLOWED = 16  # names outside our domains, per answer
@@ -50,7 +51,7 @@ class Tokens(Protocol):
     """Where tokens become authorizers."""
 
     def resolve(self, secret: str) -> Authorizer:
-        """The authorizer of a token's secret. Raises AclNotFoundError."""
+        """The authorizer of a token's secret. Raises AclError."""
 
 
 class Answers:
@@ -88,7 +89,7 @@ class Answers:
         """Notice changes of permissions; to be called before packets that came together."""
         try:
             authorizer = self._tokens.resolve(self._token())
-        except AclNotFoundError:
+        except AclError:
             authorizer = None
         epoch = self._state.view.epoch
         if authorizer is not self._authorizer or epoch != self._epoch:
@@ -142,7 +143,7 @@ class Answers:
             entry = self._compile(found, request)
             if not found.fixed:
                 return put_together(entry.compiled, request, self._limits(request, tcp), now)
-            self._entries.put(self._key(request), entry, 1 + len(entry.compiled.blocks))
+            self._entries.put(self._key(request), entry, _EMPTY + len(entry.compiled.blocks))
         rendered = Rendered(entry, request, self._limits(request, tcp))
         if not tcp and len(packet) <= _MOST_PACKET:
             self._rendered.put(packet[2:], rendered)

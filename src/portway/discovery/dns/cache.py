@@ -13,6 +13,7 @@ from portway.discovery.dns.request import Request
 from portway.discovery.state import Topic
 
 _MOST_ORDERS = 24  # that are rendered ahead: all of four blocks
+_MOST_BYTES = 4096  # of all orders of one request
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -69,9 +70,13 @@ class Rendered:
             orders = [list(order) for order in permutations(compiled.blocks, chosen)]
         else:
             return
-        self._messages = [
-            put_together(compiled, self._request, self._limits, now, order) for order in orders
-        ]
+        messages: list[bytes] = []
+        for order in orders:
+            message = put_together(compiled, self._request, self._limits, now, order)
+            if len(message) * len(orders) > _MOST_BYTES:
+                return
+            messages.append(message)
+        self._messages = messages
 
 
 class Cache(Generic[K, V]):

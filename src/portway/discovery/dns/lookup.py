@@ -37,7 +37,7 @@ from portway.discovery.dns.records import (
     text_records,
 )
 from portway.discovery.dns.request import NXDOMAIN
-from portway.discovery.dns.settings import DnsSettings, Labels, labels_of
+from portway.discovery.dns.settings import MAX_TTL, DnsSettings, Labels, labels_of
 from portway.discovery.model import PASSING, WARNING, Node
 from portway.discovery.state import Catalog, Instance, Reading, Topic, worst
 
@@ -174,7 +174,7 @@ def _instances(query: Query, question: Question, world: World, found: Found, dep
         found.code = NXDOMAIN
         return
     ttl = given
-    if ttl is None:
+    if ttl is None or not 0 <= ttl <= MAX_TTL:
         ttl = settings.ttl_of_service(instances[0].service.service)
     if question.kind == SRV:
         _srv(instances, query.port, ttl, question, world, found, depth)
@@ -224,7 +224,7 @@ def _addresses(
             if address not in seen and _asks_for(question.kind, address):
                 seen.add(address)
                 found.groups.append(Group([address_record(None, ttl, address)]))
-        elif address and alias is None and question.kind in (A, AAAA, ANY, CNAME):
+        elif address and alias is None:
             alias = address
     found.most = world.settings.a_record_limit
     if not found.groups and alias is not None:
@@ -236,7 +236,7 @@ def _alias(
     alias: Labels, ttl: int, question: Question, world: World, found: Found, depth: int
 ) -> None:
     group = Group([Record(None, CNAME, ttl, target=alias)])
-    if question.kind != CNAME:
+    if question.kind in (A, AAAA, ANY):
         records = _follow(alias, question.kind, group, world, found, depth)
         group.answers += [record._replace(ttl=ttl) for record in records]
     found.groups.append(group)
@@ -353,7 +353,7 @@ def _node(query: Query, question: Question, world: World, found: Found, depth: i
         return
     ttl = int(settings.node_ttl)
     kind = question.kind
-    if kind not in (A, AAAA, TXT, ANY):
+    if kind not in (A, AAAA, TXT, ANY, CNAME):
         return
     address = host_address(host.node, kind)
     texts = text_records(None, ttl, host.node.meta)

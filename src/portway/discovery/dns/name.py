@@ -17,7 +17,6 @@ _FORMS: dict[bytes, Form] = {
     b"ingress": "ingress",
     b"node": "node",
     b"query": "query",
-    b"addr": "addr",
 }
 _ARPA = b"arpa"
 SRV = 33
@@ -63,7 +62,7 @@ def parse_name(labels: Labels, kind: int) -> Query | None:
         return Query("addr", _text(labels[0]))
     for at in range(len(labels) - 1, -1, -1):
         form = _FORMS.get(labels[at])
-        if form is not None and form != "addr":
+        if form is not None:
             return _parse_form(form, labels[:at], labels[at + 1 :])
         if kind == SRV and labels[at].startswith(b"_"):
             return _parse_form("service", labels[: at + 1], labels[at + 1 :])

@@ -11,7 +11,6 @@ A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 16, 28, 33
 IXFR, AXFR, ANY = 251, 252, 255
 IN = 1
 PRIORITY = 1  # of every SRV record
-MAX_TTL = 2**31 - 1  # RFC 2181, 8
 
 
 class Record(NamedTuple):
@@ -41,7 +40,8 @@ def address_record(owner: Labels | None, ttl: int, address: bytes) -> Record:
 
 def srv_record(ttl: int, weight: int, port: int, target: Labels) -> Record:
     """An SRV record of the name in question (RFC 2782)."""
-    data = PRIORITY.to_bytes(2, "big") + weight.to_bytes(2, "big") + port.to_bytes(2, "big")
+    # The catalog does not check what others registered; numbers are cut as Go cuts them.
+    data = b"".join((each & 0xFFFF).to_bytes(2, "big") for each in (PRIORITY, weight, port))
     return Record(None, SRV, ttl, data, target)
 
 

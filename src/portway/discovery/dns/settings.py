@@ -13,6 +13,7 @@ Labels = tuple[bytes, ...]
 
 STRATEGIES = ("sequential", "random")
 PORT = 53  # of a recursor that names none
+MAX_TTL = 2**31 - 1  # seconds (RFC 2181, 8)
 
 
 class Soa(NamedTuple):
@@ -67,6 +68,15 @@ class DnsSettings:
         for key in ("a_record_limit", "udp_answer_limit"):
             if getattr(self, key) < 0:
                 raise ValueError(f"dns_config.{key}: {getattr(self, key)} is negative")
+        ttls = {"node_ttl": self.node_ttl} | {
+            f"service_ttl.{name}": ttl for name, ttl in self.service_ttl.items()
+        }
+        for key, ttl in ttls.items():
+            if not 0 <= ttl <= MAX_TTL:
+                raise ValueError(f"dns_config.{key}: {ttl:g} s is not within 0 and {MAX_TTL} s")
+        for key, number in self.soa._asdict().items():
+            if not 0 <= number < 2**32:
+                raise ValueError(f"dns_config.soa.{key}: {number} is not within 0 and {2**32 - 1}")
         for key in ("domain", "alt_domain"):
             if any(not 0 < len(label) < 64 for label in labels_of(getattr(self, key))):
                 raise ValueError(f'{key}: "{getattr(self, key)}" is not a domain name')
