@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.discovery_rig import Discovery
+from portway.discovery.api import Settings
+from tests.integration.discovery_rig import Discovery, running
 
 
 async def register(
@@ -177,3 +178,24 @@ async def test_an_answer_follows_every_change(discovery: Discovery) -> None:
     assert await shown() == ([("b", 1), ("c", 0)], [81, 80], ["x"], ["n1", "n2"])
     await discovery.put("/v1/catalog/deregister", {"Node": "n1"})
     assert await shown() == ([("c", 0)], [80], ["x"], ["n2"])
+
+
+async def test_reads_that_are_stale_by_default() -> None:
+    async with running(Settings(discovery_max_stale=60.0)) as discovery:
+        for path, consistency in (
+            ("/v1/health/service/web", "stale"),
+            ("/v1/catalog/nodes", "stale"),
+            ("/v1/catalog/nodes?near=_agent", "stale"),
+            ("/v1/health/service/web?leader", "leader"),
+            ("/v1/health/service/web?consistent", "consistent"),
+            ("/v1/kv/?keys", "leader"),
+        ):
+            reply = await discovery.get(path)
+            assert reply.headers["X-Consul-Effective-Consistency"] == consistency, path
+
+
+async def test_sameness_groups_are_refused(discovery: Discovery) -> None:
+    for path in ("/v1/health/service/web", "/v1/catalog/service/web"):
+        reply = await discovery.get(f"{path}?sg=x")
+        assert reply.status == 400
+        assert reply.text.startswith('Invalid query parameter: "sg" - Sameness groups are')

@@ -388,3 +388,26 @@ async def test_who_may_deregister(
         revision = server.state.view.revision
         await attempt()
         assert server.state.view.revision == revision + 1
+
+
+async def test_the_catalog_is_replaced_by_another(server: Server) -> None:
+    """As a restored snapshot does: indexes by name, status and ID follow."""
+    await put(server, node("kept", A), service(), [check("c", service_id="web")])
+    saved = [(record.key, record.value) for record in (await server.store.read()).records]
+    await put(server, node("gone", B), service("db"), [check("d", "critical", "db"), check("e")])
+    await put(server, node("kept", address="10.0.0.9"), service(tags=["x"]))
+    await server.replace(saved)
+    catalog = server.state.catalog
+    assert names(server) == {"kept": A}
+    assert list(catalog.by_name) == ["web"]
+    assert {status: len(group.checks) for status, group in catalog.by_status.items()} == {
+        "passing": 1,
+        "warning": 0,
+        "critical": 0,
+    }
+    (instance,) = catalog.by_name["web"].ordered()
+    assert (instance.node.address, instance.service.tags) == ("10.0.0.1", [])
+    assert [row.check_id for row in instance.all_checks()] == ["c"]
+    assert list(catalog.ids.rows) == [A]
+    await server.replace([])
+    assert (catalog.hosts, catalog.by_name, catalog.checks.rows) == ({}, {}, {})

@@ -85,7 +85,7 @@ async def consistency_of(request: Request) -> str:
     Raises ApiError (400) when the request asks for two of them.
     """
     if not request.query:
-        return "leader"
+        return "stale" if _is_stale_by_default(request) else "leader"
     consistent = request.has("consistent")
     stale = request.has("stale") or request.has("max_stale")
     if consistent and stale:
@@ -96,7 +96,16 @@ async def consistency_of(request: Request) -> str:
     if consistent:
         await request.context.server.catch_up()
         return "consistent"
-    return "stale" if stale else "leader"
+    return "stale" if stale or _is_stale_by_default(request) else "leader"
+
+
+def _is_stale_by_default(request: Request) -> bool:
+    """Whether ``discovery_max_stale`` makes a read stale that does not say ``?leader``."""
+    return (
+        request.context.settings.discovery_max_stale > 0
+        and request.path.startswith(("/v1/catalog/", "/v1/health/"))
+        and not request.has("leader")
+    )
 
 
 def note_filtered(request: Request, filtered: bool) -> None:

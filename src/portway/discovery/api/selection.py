@@ -38,7 +38,16 @@ def passing(request: Request) -> bool:
 
 
 def of_peer(request: Request) -> bool:
-    """Whether a peer's part of the catalog is asked for: without peerings there is none."""
+    """Whether a peer's part of the catalog is asked for: without peerings there is none.
+
+    Raises ApiError (400) when it is that of a sameness group.
+    """
+    for name in ("sg", "sameness-group"):
+        if request.param(name):
+            raise bad_request(
+                f'Invalid query parameter: "{name}" - Sameness groups are a Consul Enterprise '
+                "feature"
+            )
     return bool(request.param("peer"))
 
 

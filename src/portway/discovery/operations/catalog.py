@@ -14,6 +14,7 @@ from portway.discovery.acl import MANAGE_ALL, Authorizer
 from portway.discovery.model import Check, CheckRun, Node, Service
 from portway.discovery.operations.nodes import (
     CatalogError,
+    check_identity,
     put_check,
     put_node,
     put_service,
@@ -99,14 +100,7 @@ def deregister(
 def _completed(registration: Registration) -> Registration:
     """The registration with its defaults. Raises CatalogError."""
     node, service, checks, skip_node_update = registration
-    if not node.node:
-        raise CatalogError("Must provide node")
-    if "\0" in node.node:
-        raise CatalogError("Invalid node name: it contains a NUL character")
-    if node.id:
-        problem = uuid_problem(node.id)
-        if problem:
-            raise CatalogError(f"Bad node ID: {problem}")
+    check_identity(node)
     if not node.address and not skip_node_update:
         raise CatalogError("Must provide address if SkipNodeUpdate is not set")
     if service is not None:
@@ -164,17 +158,6 @@ _TYPES = (
 def type_of(definition: CheckRun) -> str:
     """The type of a check by the way it runs; empty when nothing says."""
     return next((kind for name, kind in _TYPES if getattr(definition, name)), "")
-
-
-def uuid_problem(text: str) -> str:
-    """What is wrong with the text of a UUID, or nothing."""
-    if len(text) != 36:
-        return "uuid string is wrong length"
-    parts = text.split("-")
-    if [len(part) for part in parts] != [8, 4, 4, 4, 12]:
-        return "uuid is improperly formatted"
-    digits = "".join(parts)
-    return "" if all(c in "0123456789abcdefABCDEF" for c in digits) else "invalid hex digit"
 
 
 def _vet(server: Server, draft: Draft, registration: Registration, authorizer: Authorizer) -> None:

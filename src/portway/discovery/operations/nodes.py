@@ -6,6 +6,7 @@ are handed in stay the caller's: what is stored is a copy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from portway.discovery.server import Server
 
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 class CatalogError(Exception):
     """The catalog refuses it; the message is the documented one."""
 
@@ -31,6 +35,7 @@ def put_node(server: Server, draft: Draft, node: Node) -> Node:
     everything off the old one. A name belongs to one ID as long as its node is alive. A node
     that is registered without an ID keeps the one it has. Raises CatalogError.
     """
+    check_identity(node)
     catalog = server.state.catalog
     key = node_key(node.node)
     old = draft.get(catalog.nodes, key)
@@ -47,6 +52,27 @@ def put_node(server: Server, draft: Draft, node: Node) -> Node:
         node = replace(node)
     draft.put(catalog.nodes, key, node)
     return node
+
+
+def check_identity(node: Node) -> None:
+    """Raise CatalogError unless the node's name and ID can be those of a node."""
+    if not node.node:
+        raise CatalogError("Must provide node")
+    if SEPARATOR in node.node:
+        raise CatalogError("Invalid node name: it contains a NUL character")
+    if node.id:
+        problem = uuid_problem(node.id)
+        if problem:
+            raise CatalogError(f"Bad node ID: {problem}")
+
+
+def uuid_problem(text: str) -> str:
+    """What is wrong with the text of a UUID, or nothing."""
+    if len(text) != 36:
+        return "uuid string is wrong length"
+    if not _UUID.fullmatch(text):
+        return "uuid is improperly formatted"
+    return ""
 
 
 def _take_id(server: Server, draft: Draft, node: Node, old: Node | None) -> None:

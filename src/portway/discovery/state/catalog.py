@@ -262,12 +262,15 @@ class Catalog:
     ) -> None:
         self.service_addresses.move(key, _address(old), _address(new))
         node, _, service_id = key.partition(SEPARATOR)
-        host = self.hosts[node]
-        touch(host.topic)
+        host = self.hosts.get(node)
+        if host is not None:
+            touch(host.topic)
         before = [] if old is None else _names(old)
         after = [] if new is None else _names(new)
         for side, name in before:
             self._unname(side, name, key, touch, stays=(side, name) in after)
+        if host is None:
+            return  # the node went first, as when everything is replaced
         if new is None:
             host.instances.pop(service_id, None)
             return
@@ -308,9 +311,10 @@ class Catalog:
         self, key: str, old: Check | None, new: Check | None, revision: int, touch: Touch
     ) -> None:
         node, _, check_id = key.partition(SEPARATOR)
-        host = self.hosts[node]
-        host.cache = None
-        touch(host.topic)
+        host = self.hosts.get(node)
+        if host is not None:
+            host.cache = None
+            touch(host.topic)
         for check in (old, new):
             if check is None:
                 continue
@@ -318,6 +322,8 @@ class Catalog:
             touch(group.topic)
             stays = check is new
             _hold(group.checks, key, check, stays)
+            if host is None:
+                continue  # the node went first
             _hold(host.checks, check_id, check, stays)
             if not check.service_id:
                 _hold(host.own_checks, check_id, check, stays)
