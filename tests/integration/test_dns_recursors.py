@@ -90,6 +90,15 @@ async def test_when_all_fail_the_answer_is_a_failure(
         assert re.search(r"flags: qr rd ra;", text)
 
 
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+async def test_a_recursor_may_have_a_name(
+    discovery: Discovery, recursor: str, transport: str
+) -> None:
+    by_name = recursor.replace("127.0.0.1", "localhost")
+    async with answering(discovery, recursors=(by_name,)) as listener:
+        assert await short(listener, "www.example.test", transport) == ["192.0.2.7"]
+
+
 async def test_a_service_elsewhere_is_resolved(discovery: Discovery, recursor: str) -> None:
     await register(discovery, "ext", "alias.example.test", Service="db", Port=5432)
     await register(discovery, "n1", "10.0.0.1", Service="cdn", Address="www.example.test", Port=443)

@@ -17,6 +17,8 @@ from portway.discovery.dns import DnsSettings, Soa
         ("2001:db8::1", ("2001:db8::1", 53)),
         ("[2001:db8::1]", ("2001:db8::1", 53)),
         ("[2001:db8::1]:54", ("2001:db8::1", 54)),
+        ("dns.example.org", ("dns.example.org", 53)),
+        ("dns.example.org:54", ("dns.example.org", 54)),
     ],
 )
 def test_a_recursor(text: str, wanted: tuple[str, int]) -> None:
@@ -26,8 +28,9 @@ def test_a_recursor(text: str, wanted: tuple[str, int]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"recursors": ("dns.example",)}, 'recursors: "dns.example" is not an IP address'),
-        ({"recursors": ("192.0.2.1:x",)}, 'recursors: "192.0.2.1:x" is not an IP address'),
+        ({"recursors": ("dns example",)}, 'recursors: "dns example" is not an address'),
+        ({"recursors": ("192.0.2",)}, 'recursors: "192.0.2" is not an address'),
+        ({"recursors": ("192.0.2.1:x",)}, 'recursors: "192.0.2.1:x" is not an address'),
         ({"recursors": ("192.0.2.1:70000",)}, 'recursors: "192.0.2.1:70000" is not'),
         ({"recursor_strategy": "best"}, '"best" is not one of sequential, random'),
         ({"udp_answer_limit": -1}, "dns_config.udp_answer_limit: -1 is negative"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import NamedTuple
 Labels = tuple[bytes, ...]
 """A domain name as its labels, without the empty one of the root."""
 
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 STRATEGIES = ("sequential", "random")
 PORT = 53  # of a recursor that names none
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181, 8)
@@ -39,7 +41,8 @@ class DnsSettings:
     alt_domain: str = ""
     datacenter: str = "dc1"
     recursors: tuple[str, ...] = ()
-    """``IP`` or ``IP:port``, IPv6 with a port in brackets."""
+    """``host`` or ``host:port``, IPv6 with a port in brackets. A host that is a name is looked
+    up with every question, by the system."""
     recursor_timeout: float = 2.0
     recursor_strategy: str = "sequential"
     only_passing: bool = False
@@ -131,13 +134,18 @@ def _address(text: str) -> tuple[str, int]:
         port = rest.removeprefix(":") or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    try:
-        number = int(port)
-        if not 0 < number < 65536:
-            raise ValueError
-        return str(ipaddress.ip_address(host)), number
-    except ValueError:
+    if not port.isdecimal() or not 0 < int(port) < 65536 or not _is_host(host):
         raise ValueError(
-            f'recursors: "{text}" is not an IP address with or without a port, '
+            f'recursors: "{text}" is not an address with or without a port, '
             'such as "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"'
-        ) from None
+        )
+    return host, int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # The last label of a name is not a number: 192.0.2 is a mistake.
+        return _HOST.fullmatch(text) is not None and not text.rpartition(".")[2].isdecimal()
+    return True
