@@ -12,9 +12,11 @@ import structlog
 import uvloop
 
 from portway.agent.api import agent_routes
-from portway.agent.config import ConfigError, Loaded, banner, load_again
+from portway.agent.autoreload import watch_files
+from portway.agent.config import AgentConfig, ConfigError, Loaded, banner, load_again
 from portway.agent.dns import dns_settings, listen_dns
 from portway.agent.listeners import Listeners
+from portway.agent.log_sinks import LogFile, to_file, to_syslog
 from portway.agent.logs import Log, to_stdout
 from portway.agent.own_api import OwnApi
 from portway.agent.registration import RegistrationError
@@ -52,6 +54,7 @@ class _Process:
         for warning in self._loaded.warnings:
             log.warning(warning)
         try:
+            self._add_sinks(config)
             self._listeners = Listeners(config)
             self._runtime = Runtime(config, self._log)
             await self._runtime.start()
@@ -73,6 +76,23 @@ class _Process:
             pid_file.unlink(missing_ok=True)
         return 0 if self._graceful else 1
 
+    def _add_sinks(self, config: AgentConfig) -> None:
+        log_ = self._log
+
+        def level() -> int:
+            return log_.level
+
+        if config.log_file:
+            file = LogFile(
+                config.log_file,
+                most_bytes=config.log_rotate_bytes,
+                seconds=config.log_rotate_duration,
+                keep=config.log_rotate_max_files,
+            )
+            log_.sinks.append(to_file(file, level, config.log_json))
+        if config.enable_syslog:
+            log_.sinks.append(to_syslog(config.syslog_facility, level))
+
     async def _serve(self) -> None:
         runtime = self._runtime
         context = Context(
@@ -88,6 +108,14 @@ class _Process:
             serve_remote_exec(context.events, runtime.config.node_name, keys, runtime.background)
         self._watches = Watches(app, lambda: runtime.tokens["default"])
         self._watches.run(runtime.config.plans)
+        if not runtime.config.disable_remote_exec:
+            keys = ApiKeys(
+                OwnApi(app, lambda: runtime.tokens["agent"] or runtime.tokens["default"])
+            )
+            node = runtime.config.node_name
+            serve_remote_exec(context.events, node, keys, runtime.background)
+        if runtime.config.auto_reload_config:
+            runtime.background(watch_files(lambda: self._loaded.config, self._reload_logged))
 
     async def _stop(self) -> None:
         self._watches.stop()
@@ -132,7 +160,7 @@ class _Process:
         Raises ConfigError, RegistrationError or OSError; what cannot be read changes nothing.
         """
         log.info("Reloading configuration...")
-        loaded = load_again(self._loaded)
+        loaded = await asyncio.to_thread(load_again, self._loaded)
         for warning in loaded.warnings:
             log.warning(warning)
         self._listeners.reconfigure(loaded.config)

@@ -19,6 +19,7 @@ from portway.agent.identity import health_of, member_of, node_of, server_service
 from portway.agent.local import Local
 from portway.agent.logs import LEVELS, Log
 from portway.agent.server_link import ServerLink
+from portway.agent.statsd import Statsd
 from portway.agent.sync import Sync
 from portway.agent.telemetry import Telemetry
 from portway.discovery.acl import AclSettings, Resolver, tokens
@@ -99,6 +100,7 @@ class Runtime:
         )
         await self.agent.load(config.services, config.checks)
         await self.agent.restore()
+        self._send_metrics()
         self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
         self.telemetry.gauges(lambda: process_gauges(self.started))
         self.background(self.sync.run())
@@ -115,6 +117,14 @@ class Runtime:
         await self.checks.close()
         self.server.stop()
         await self.store.close()
+
+    def _send_metrics(self) -> None:
+        wanted = self.config.telemetry
+        if wanted.statsd_address:
+            self.telemetry.sinks.append(Statsd(wanted.statsd_address).send)
+        if wanted.dogstatsd_addr:
+            dog = Statsd(wanted.dogstatsd_addr, dog=True, tags=wanted.dogstatsd_tags)
+            self.telemetry.sinks.append(dog.send)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` for as long as the agent runs; how it fails is logged."""

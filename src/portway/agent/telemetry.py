@@ -61,6 +61,8 @@ class Telemetry:
         self._began = clock()
         self._last_began = self._began
         self._gauges: list[Callable[[], Iterable[Gauge]]] = []
+        self.sinks: list[Callable[[str, str, float, Labels], None]] = []
+        """Told of each measurement: kind, name, value, labels."""
 
     def gauges(self, source: Callable[[], Iterable[Gauge]]) -> None:
         """Add a source of gauges."""
@@ -75,6 +77,8 @@ class Telemetry:
         self._add(("sample", name, labels), seconds * 1000)
 
     def _add(self, key: tuple[str, str, Labels], value: float) -> None:
+        for sink in self.sinks:
+            sink(*key[:2], value, key[2])
         if self._clock() - self._began >= INTERVAL:
             self._turn()
         series = self._totals.get(key)

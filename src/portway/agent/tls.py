@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from portway.agent.config.tls import TlsSettings
+from portway.agent.config import TlsSettings
+from portway.agent.config.certificates import authority_files
 
 _VERSIONS = {
     "TLS_AUTO": ssl.TLSVersion.TLSv1_2,
@@ -29,7 +30,7 @@ def load(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if ciphers:
         context.set_ciphers(ciphers)
     context.load_cert_chain(settings.cert_file, settings.key_file)
-    if settings.ca_file or settings.ca_path:
-        context.load_verify_locations(settings.ca_file or None, settings.ca_path or None)
+    for file in authority_files(settings):
+        context.load_verify_locations(file)
     if settings.verify_incoming:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -51,7 +52,7 @@ class Watches:
         parameters: dict[str, Any] = dict(watch.parameters)
         if watch.datacenter:
             parameters["datacenter"] = watch.datacenter
-        token = watch.token or self._token()
+        api = OwnApi(self._app, lambda: watch.token or self._token())
         name = _handler_name(watch)
 
         def report(error: str, delay: float) -> None:
@@ -59,7 +60,7 @@ class Watches:
 
         await follow(
             plan(watch.type, parameters),
-            partial(ask, self._app, token),
+            partial(ask, api),
             _handler(watch, name),
             report=report,
         )
@@ -97,14 +98,11 @@ def _handler(watch: Watch, name: str) -> Callable[[Change], Awaitable[None]]:
     return handler
 
 
-async def ask(app: App, token: str, request: Request) -> Reply:
-    """Put a request to the API without a socket. Raises WatchFailed without an answer."""
-    answer = await OwnApi(app, lambda: token).call("GET", request.path, request.query)
-    if answer.status == 404 and "x-consul-index" not in answer.headers:
+async def ask(api: OwnApi, request: Request) -> Reply:
+    """Put a request of a watch to the API. Raises WatchFailed without an answer."""
+    answer = await api.call("GET", request.path, request.query)
+    index = answer.headers.get("x-consul-index")
+    if answer.status == HTTPStatus.NOT_FOUND and index is None:
         raise WatchFailed(answer.body.decode())  # not a key that is missing, but an endpoint
-    return Reply(
-        answer.status,
-        int(answer.headers.get("x-consul-index", "0")),
-        answer.headers.get("x-consul-contenthash", ""),
-        answer.body,
-    )
+    content = answer.headers.get("x-consul-contenthash", "")
+    return Reply(answer.status, int(index or 0), content, answer.body)

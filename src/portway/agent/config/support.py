@@ -73,7 +73,6 @@ _NO_RAFT = "the store of one server has no Raft log"
 _NO_GRPC = "gRPC is not served in this version"
 _NO_MESH = "the mesh is not part of this version"
 _NO_SINK = "metrics are read at /v1/agent/metrics, also in the form of Prometheus"
-_NO_FILE = "the log goes to standard output"
 _OTHER_DATACENTERS = "there are no other datacenters in this version"
 _NO_CONSOLE = "the console is not part of this version"
 
@@ -85,7 +84,6 @@ NOT_YET = {
     "auto_config.enabled": Lack(_ONE_SERVER, refuse=True),
     "auto_encrypt.allow_tls": Lack(_ONE_SERVER),
     "auto_encrypt.tls": Lack("agents get no certificates from servers", refuse=True),
-    "auto_reload_config": Lack("files are read again on SIGHUP and by the command reload"),
     "autopilot": Lack(_ONE_SERVER),
     "cache.entry_fetch_max_burst": Lack(_ONE_SERVER),
     "cache.entry_fetch_rate": Lack(_ONE_SERVER),
@@ -96,7 +94,6 @@ NOT_YET = {
     "default_intention_policy": Lack(_NO_MESH),
     "disable_keyring_file": Lack(_NO_GOSSIP),
     "enable_central_service_config": Lack(_NO_MESH),
-    "enable_syslog": Lack(_NO_FILE),
     "encrypt": Lack(_NO_GOSSIP),
     "encrypt_verify_incoming": Lack(_NO_GOSSIP),
     "encrypt_verify_outgoing": Lack(_NO_GOSSIP),
@@ -110,10 +107,6 @@ NOT_YET = {
     "limits.rpc_max_burst": Lack(_ONE_SERVER),
     "limits.rpc_max_conns_per_client": Lack(_ONE_SERVER),
     "limits.rpc_rate": Lack(_ONE_SERVER),
-    "log_file": Lack(_NO_FILE),
-    "log_rotate_bytes": Lack(_NO_FILE),
-    "log_rotate_duration": Lack(_NO_FILE),
-    "log_rotate_max_files": Lack(_NO_FILE),
     "log_sublevels": Lack("all parts log at log_level"),
     "performance.grpc_keepalive_interval": Lack(_NO_GRPC),
     "performance.grpc_keepalive_timeout": Lack(_NO_GRPC),
@@ -137,16 +130,13 @@ NOT_YET = {
     "serf_lan_allowed_cidrs": Lack(_NO_GOSSIP),
     "serf_wan_allowed_cidrs": Lack(_NO_GOSSIP),
     "server_rejoin_age_max": Lack(_ONE_SERVER),
-    "syslog_facility": Lack(_NO_FILE),
     "telemetry.circonus_api_token": Lack(_NO_SINK),
     "telemetry.circonus_submission_url": Lack(_NO_SINK),
     "telemetry.disable_hostname": Lack("no metric has the name of the host in its own"),
-    "telemetry.dogstatsd_addr": Lack(_NO_SINK),
     "telemetry.enable_host_metrics": Lack("no metrics of the host are kept"),
     "telemetry.filter_default": Lack("all metrics are kept"),
     "telemetry.metrics_prefix": Lack("names of metrics begin with consul"),
     "telemetry.prefix_filter": Lack("all metrics are kept"),
-    "telemetry.statsd_address": Lack(_NO_SINK),
     "telemetry.statsite_address": Lack(_NO_SINK),
     "tls.defaults.use_auto_cert": Lack("agents get no certificates from servers"),
     "tls.grpc": Lack(_NO_GRPC),
