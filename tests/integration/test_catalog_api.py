@@ -95,10 +95,12 @@ async def test_a_service_as_the_catalog_lists_it(discovery: Discovery) -> None:
             "ServiceWeights": {"Passing": 10, "Warning": 1},
             "ServiceMeta": {},
             "ServicePort": 80,
+            "ServicePorts": None,
             "ServiceSocketPath": "",
             "ServiceEnableTagOverride": True,
             "ServiceProxy": PLAIN,
             "ServiceConnect": {},
+            "ServiceLocality": None,
             "CreateIndex": 1,
             "ModifyIndex": 1,
         }
@@ -436,3 +438,28 @@ async def test_cached_answers_say_so(discovery: Discovery) -> None:
     assert "X-Cache" not in (await discovery.get("/v1/catalog/services")).headers
     reply = await discovery.get("/v1/catalog/services?cached", Cache_Control="max-age=x")
     assert (reply.status, reply.text) == (400, "Invalid Cache-Control header.")
+
+
+async def test_a_service_with_several_ports(discovery: Discovery) -> None:
+    ports = [
+        {"Name": "http", "Port": 80, "Default": True},
+        {"Name": "admin", "Port": 81},
+    ]
+    locality = {"Region": "eu", "Zone": "a"}
+    service = {"Service": "web", "Ports": ports, "Locality": locality}
+    await discovery.register(Node="n1", Address="10.0.0.1", Service=service)
+    (row,) = await discovery.json("/v1/catalog/service/web")
+    assert (row["ServicePorts"], row["ServiceLocality"]) == (ports, locality)
+    (entry,) = await discovery.json("/v1/health/service/web")
+    assert (entry["Service"]["Ports"], entry["Service"]["Locality"]) == (ports, locality)
+    for wrong in (
+        {"Port": 80, "Ports": ports},
+        {"Ports": [ports[1]]},
+        {"Ports": [ports[0], ports[0] | {"Default": False}]},
+        {"Ports": [ports[0], {"Name": "", "Port": 1}]},
+        {"Ports": [ports[0], {"Name": "far", "Port": 70000}]},
+    ):
+        body = {"Node": "n1", "Address": "10.0.0.1", "Service": {"Service": "w2"} | wrong}
+        reply = await discovery.put("/v1/catalog/register", body)
+        assert reply.status == 500
+        assert reply.text.startswith("1 error occurred:\n\t* "), reply.text

@@ -56,12 +56,12 @@ class ServiceNode(Wire, kw_only=True):
     service_weights: Weights
     service_meta: dict[str, str]
     service_port: int
-    service_ports: list[ServicePort] | None = None
+    service_ports: list[ServicePort] | None
     service_socket_path: str
     service_enable_tag_override: bool
     service_proxy: Proxy
     service_connect: Connect
-    service_locality: Locality | None = None
+    service_locality: Locality | None
     create_index: int = 0
     modify_index: int = 0
 
