@@ -108,12 +108,6 @@ class _Process:
             serve_remote_exec(context.events, runtime.config.node_name, keys, runtime.background)
         self._watches = Watches(app, lambda: runtime.tokens["default"])
         self._watches.run(runtime.config.plans)
-        if not runtime.config.disable_remote_exec:
-            keys = ApiKeys(
-                OwnApi(app, lambda: runtime.tokens["agent"] or runtime.tokens["default"])
-            )
-            node = runtime.config.node_name
-            serve_remote_exec(context.events, node, keys, runtime.background)
         if runtime.config.auto_reload_config:
             runtime.background(watch_files(lambda: self._loaded.config, self._reload_logged))
 
