@@ -15,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from portway.store import Committed, CompactedError, Delete, Put, Record, Store, StoreError
+from portway.store import (
+    Committed,
+    CompactedError,
+    Delete,
+    OutcomeUnknownError,
+    Put,
+    Record,
+    Store,
+    StoreError,
+)
 from portway.store.sqlite import Limits, open_sqlite
 from tests.unit.store_rig import Recorder, opened, put, until
 
@@ -256,24 +265,91 @@ class TestWriter:
         (pid,) = children() - before
         return store, pid
 
-    async def test_when_it_dies_every_write_fails_and_none_hangs(self, tmp_path: Path) -> None:
+    async def test_when_it_dies_writes_fail_and_another_takes_over(self, tmp_path: Path) -> None:
         store, pid = await self.start(tmp_path)
-        await put(store, "a", b"1")
+        watcher = Recorder()
+        await store.watch("", 0, watcher)
+        lease = await store.grant(3600)
+        await put(store, "a", b"1", lease)
         os.kill(pid, signal.SIGSTOP)
         waiting = [asyncio.create_task(put(store, f"{n}")) for n in range(10)]
         await asyncio.sleep(0.05)
         os.kill(pid, signal.SIGKILL)
-        message = r"store\.db: the store's writer has ended with signal 9"
+        message = r"store\.db: the store's writer has ended with signal 9; .* not known"
         for commit in waiting:
-            with pytest.raises(StoreError, match=message):
+            with pytest.raises(OutcomeUnknownError, match=message):
                 await commit
-        for call in (put(store, "b"), store.grant(1), store.revoke(1), store.compact(0)):
-            with pytest.raises(StoreError, match=message):
-                await call
-        assert await store.get("a") == Record("a", b"1", 1, 1, 1)
+        with pytest.raises(StoreError, match=r"the store's writer has ended with signal 9$"):
+            await put(store, "b")
+        assert await store.get("a") == Record("a", b"1", 1, 1, 1, lease)
+        await self.written(store, "b")
+        assert watcher.changes == [(1, "a", b"1"), (2, "b", b"")]
+        assert await store.keep_alive(lease)
+        await store.revoke(lease)
+        assert watcher.changes[2:] == [(3, "a", None)]
         await store.close()
-        async with opened("file", tmp_path) as store:
-            assert await put(store, "b") == Committed(True, 2)
+        assert children() == set()
+
+    async def written(self, store: Store, key: str) -> None:
+        """Try to write until it succeeds."""
+        while True:
+            try:
+                await put(store, key)
+            except StoreError:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+    async def test_watches_miss_nothing_when_it_dies_amid_commits(self, tmp_path: Path) -> None:
+        store, pid = await self.start(tmp_path)
+        live, replayed = Recorder(), Recorder()
+        await store.watch("", 0, live)
+        acknowledged, failed, done = [], 0, False
+
+        async def write(writer: int) -> None:
+            nonlocal failed
+            number = 0
+            while not done:
+                number += 1
+                try:
+                    outcome = await put(store, f"{writer}/{number}")
+                except StoreError:
+                    failed += 1
+                    await asyncio.sleep(0.02)
+                else:
+                    acknowledged.append((outcome.revision, f"{writer}/{number}", b""))
+
+        writers = [asyncio.create_task(write(writer)) for writer in range(16)]
+        for _ in range(8):
+            await asyncio.sleep(random.uniform(0.02, 0.1))
+            os.kill(pid, signal.SIGKILL)
+            await self.written(store, "alive")
+            (pid,) = children()
+        done = True
+        await asyncio.gather(*writers)
+        await store.watch("", 0, replayed)
+        assert live.revisions == list(range(1, await store.revision() + 1))
+        assert live.batches == replayed.batches
+        assert set(acknowledged) <= set(live.changes)
+        assert failed >= 8
+        await store.close()
+
+    async def test_a_store_that_cannot_be_opened_again(self, tmp_path: Path) -> None:
+        await filled(tmp_path)
+        store, pid = await self.start(tmp_path)
+        database = tmp_path / "store" / "store.db"
+        content = database.read_bytes()
+        database.write_bytes(b"x" * len(content))
+        os.kill(pid, signal.SIGKILL)
+        message = ""
+        while "damaged" not in message:
+            with pytest.raises(StoreError) as caught:
+                await put(store, "b")
+            message = str(caught.value)
+            await asyncio.sleep(0.01)
+        database.write_bytes(content)
+        await self.written(store, "b")
+        await store.close()
 
     async def test_it_lets_the_signals_pass_that_stop_an_agent(self, tmp_path: Path) -> None:
         store, pid = await self.start(tmp_path)

@@ -35,6 +35,10 @@ class StoreClosedError(StoreError):
     """The store has been closed."""
 
 
+class OutcomeUnknownError(StoreError):
+    """The store was lost while it worked on this: it may have been done, or not."""
+
+
 class CompactedError(StoreError):
     """The revision asked for is no longer kept."""
 

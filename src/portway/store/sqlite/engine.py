@@ -6,18 +6,17 @@ import asyncio
 import itertools
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from portway.store import (
     Batch,
     Committed,
-    Compare,
     Condition,
     Event,
     Operation,
-    Put,
+    OutcomeUnknownError,
     Record,
     Snapshot,
     Status,
@@ -33,18 +32,14 @@ from portway.store.sqlite.backup import write_backup
 from portway.store.sqlite.compaction import Limits
 from portway.store.sqlite.keys import number_kept
 from portway.store.sqlite.leases import Leases
-from portway.store.sqlite.messages import Applied, Commit, Compact, Failed, Grant, Reply, Revoke
+from portway.store.sqlite.messages import Applied, Compact, Failed, Grant, Reply, Revoke
 from portway.store.sqlite.process import open_on_disk
+from portway.store.sqlite.transactions import Write, checked, commit_of, events_of
 from portway.store.sqlite.watches import Deliver, Hub
 
 T = TypeVar("T")
-MAX_VALUE: Final = 64 << 20
-"""Bytes of a value; far above every limit of the layers above."""
-MAX_COMMIT: Final = 1 << 30
-"""Bytes of the values of a commit."""
+_RETRY = 1.0
 _MAX_TTL: Final = 10.0 * 365 * 24 * 3600
-
-Write = tuple[str, bytes | None, int]
 
 
 class _Pending(NamedTuple):
@@ -55,13 +50,20 @@ class _Pending(NamedTuple):
 class SqliteStore:
     """A store in a SQLite database. Make one with ``open_store``."""
 
-    def __init__(self, backend: Backend, keep_versions: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        reopen: Callable[[], Awaitable[Backend]],
+        keep_versions: Mapping[str, int],
+    ) -> None:
         self._backend = backend
+        self._reopen = reopen
         self._kept = number_kept(keep_versions)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
         self._closing: asyncio.Task[None] | None = None
+        self._recovery: asyncio.Task[None] | None = None
         self._unusable: StoreError | None = None
         self._hub = Hub(backend.revision)
         self._leases = Leases(backend.leases, self._revoke)
@@ -71,25 +73,20 @@ class SqliteStore:
         self, conditions: Sequence[Condition], operations: Sequence[Operation]
     ) -> Committed:
         """Apply all operations if all conditions hold. Raises StoreError."""
-        compares: list[tuple[str, int]] = []
-        unchanged: list[tuple[str, int]] = []
-        for condition in conditions:
-            kind = compares if isinstance(condition, Compare) else unchanged
-            kind.append((_checked(condition[0]), condition[1]))
-        writes = _writes(operations)
-        pending = self._ask(writes)
-        self._backend.submit(Commit(pending[0], compares, unchanged, writes))
-        committed: Committed = await pending[1]
+        request = commit_of(conditions, operations)
+        request.number, future = self._ask(request.writes)
+        self._backend.submit(request)
+        committed: Committed = await future
         return committed
 
     async def read(self, prefix: str = "") -> Snapshot:
         """All records under ``prefix``, linearizable."""
-        _checked(prefix)
+        checked(prefix)
         return await self._query(lambda connection: tables.snapshot(connection, prefix))
 
     async def get(self, key: str) -> Record | None:
         """One record, linearizable."""
-        _checked(key)
+        checked(key)
         return await self._query(lambda connection: tables.record(connection, key))
 
     async def revision(self) -> int:
@@ -101,7 +98,7 @@ class SqliteStore:
     async def watch(self, prefix: str, after: int, deliver: Deliver) -> Watch:
         """Call ``deliver`` with every batch of a revision greater than ``after``."""
         self._check_open()
-        _checked(prefix)
+        checked(prefix)
 
         async def replay(until: int) -> tuple[int, list[Batch]]:
             return await self._query(
@@ -112,7 +109,7 @@ class SqliteStore:
 
     async def versions(self, key: str, limit: int = 64) -> list[Version]:
         """The kept versions of a key, newest first; of keys without, what they are now."""
-        _checked(key)
+        checked(key)
         most = min(limit, self._kept(key) or 1)
         return await self._query(lambda connection: tables.versions(connection, key, most))
 
@@ -165,9 +162,12 @@ class SqliteStore:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait([self._recovery])
         await self._leases.close()
         await self._backend.close()
-        self.lost(StoreClosedError("the store is closed"))
+        self._fail_pending(StoreClosedError("the store was closed"))
 
     def receive(self, replies: Sequence[Reply]) -> None:
         """Take a group's replies: first the watches hear of it, then those who asked."""
@@ -179,7 +179,7 @@ class SqliteStore:
             events: list[Event] = []
             if isinstance(reply, Applied):
                 answer = Committed(reply.succeeded, reply.revision)
-                events = _events(reply, writes) if reply.succeeded else events
+                events = events_of(reply, writes) if reply.succeeded else events
             elif isinstance(reply, messages.Revoked):
                 events = [Event(key, None) for key in reply.keys]
             elif isinstance(reply, Failed):
@@ -200,12 +200,39 @@ class SqliteStore:
                 future.set_result(answer)
 
     def lost(self, reason: StoreError) -> None:
-        """Nothing can be written any more: say so to all who wait, and to all who come."""
-        self._unusable = self._unusable or reason
+        """No reply will come any more: say so to all who wait, and open the database again."""
+        self._fail_pending(reason)
+        if self._closing is None:
+            self._unusable = reason
+            self._recovery = self._loop.create_task(self._recover())
+
+    def _fail_pending(self, reason: StoreError) -> None:
         pending, self._pending = self._pending, {}
         for future, _ in pending.values():
             if not future.done():
-                future.set_exception(reason)
+                future.set_exception(
+                    OutcomeUnknownError(f"{reason}; whether this was done is not known")
+                )
+
+    async def _recover(self) -> None:
+        while True:
+            try:
+                backend = await self._reopen()
+                break
+            except StoreError as error:
+                self._unusable = error
+                await asyncio.sleep(_RETRY)
+        # What was written, and not answered any more.
+        _, batches = await backend.query(
+            lambda connection: tables.replay(connection, "", self._hub.revision, backend.revision)
+        )
+        lost, self._backend = self._backend, backend
+        backend.start(self)
+        if batches:
+            self._hub.publish(batches)
+        self._leases.follow(backend.leases)
+        self._unusable = None
+        await lost.close()
 
     async def _revoke(self, lease: int) -> None:
         number, future = self._ask()
@@ -232,54 +259,10 @@ class SqliteStore:
 
 async def open_store(path: str | None, keep_versions: Mapping[str, int], limits: Limits) -> Store:
     """Open a store; see ``open_sqlite``."""
-    backend: Backend
-    if path is None:
-        backend = InMemory(keep_versions, limits)
-    else:
-        backend = await open_on_disk(Path(path).absolute(), keep_versions, limits)
-    return SqliteStore(backend, keep_versions)
 
+    async def open_backend() -> Backend:
+        if path is None:
+            return InMemory(keep_versions, limits)
+        return await open_on_disk(Path(path).absolute(), keep_versions, limits)
 
-def _events(reply: Applied, writes: list[Write]) -> list[Event]:
-    revision = reply.revision
-    events = []
-    for (key, value, lease), (created, version) in zip(writes, reply.effects, strict=True):
-        if version > 0 and value is not None:
-            events.append(Event(key, Record(key, value, created, revision, version, lease)))
-        elif version == 0:
-            events.append(Event(key, None))
-    return events
-
-
-def _writes(operations: Sequence[Operation]) -> list[Write]:
-    """Operations as the writer takes them: of several on one key the last."""
-    if len(operations) > schema.MAX_OPERATIONS:
-        raise StoreError(
-            f"{len(operations)} operations: at most {schema.MAX_OPERATIONS} go at once"
-        )
-    writes: dict[str, Write] = {}
-    total = 0
-    for operation in operations:
-        key = _checked(operation.key)
-        if isinstance(operation, Put):
-            size = len(operation.value)
-            total += size
-            if size > MAX_VALUE:
-                raise StoreError(
-                    f"key {key!r}: a value of {size} bytes; at most {MAX_VALUE} can be stored"
-                )
-            writes[key] = (key, operation.value, operation.lease)
-        else:
-            writes[key] = (key, None, 0)
-    if total > MAX_COMMIT:
-        raise StoreError(f"a commit of {total} bytes; at most {MAX_COMMIT} can go at once")
-    return list(writes.values())
-
-
-def _checked(key: str) -> str:
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError as error:
-            raise StoreError(f"key {key!r}: is not valid Unicode") from error
-    return key
+    return SqliteStore(await open_backend(), open_backend, keep_versions)

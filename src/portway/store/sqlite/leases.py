@@ -24,10 +24,10 @@ class Leases:
         self._deadlines: dict[int, float] = {}
         self._queue: list[tuple[float, int]] = []
         """A time at which to look at each lease; its deadline may have moved on since."""
+        self._expiring: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        for lease, ttl in ttls.items():
-            self.start(lease, ttl)
+        self.follow(ttls)
 
     def start(self, lease: int, ttl: float) -> None:
         """Begin a lease's time."""
@@ -52,6 +52,14 @@ class Leases:
         """Forget a lease."""
         self._ttls.pop(lease, None)
         self._deadlines.pop(lease, None)
+
+    def follow(self, ttls: Mapping[int, float]) -> None:
+        """Forget leases the store does not have, and start those it has besides."""
+        for lease in self._ttls.keys() - ttls.keys():
+            self.end(lease)
+        for lease, ttl in ttls.items():
+            if lease not in self._ttls and lease not in self._expiring:
+                self.start(lease, ttl)
 
     async def close(self) -> None:
         """Stop all clocks."""
@@ -79,6 +87,7 @@ class Leases:
                 heapq.heappush(queue, (deadline, lease))
                 continue
             self.end(lease)
+            self._expiring.add(lease)
             task = self._loop.create_task(self._expire(lease))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -86,10 +95,13 @@ class Leases:
 
     async def _expire(self, lease: int) -> None:
         """End a lease in the store, however long that takes to succeed."""
-        while True:
-            try:
-                return await self._revoke(lease)
-            except StoreClosedError:
-                return None
-            except StoreError:
-                await asyncio.sleep(_RETRY)
+        try:
+            while True:
+                try:
+                    return await self._revoke(lease)
+                except StoreClosedError:
+                    return None
+                except StoreError:
+                    await asyncio.sleep(_RETRY)
+        finally:
+            self._expiring.discard(lease)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from portway.store import StoreError
 from portway.store.sqlite import files, messages
@@ -39,6 +39,7 @@ class OnDisk(asyncio.Protocol):
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reason: StoreError | None = None
+        self._closing = False
 
     async def opened(self) -> None:
         """Wait until the database is open. Raises StoreError when it cannot be."""
@@ -73,6 +74,7 @@ class OnDisk(asyncio.Protocol):
 
     async def close(self) -> None:
         """Carry out what is queued and close."""
+        self._closing = True
         if self._readers is not None:
             # First, so that the writer is the last one, and leaves no journal.
             await asyncio.to_thread(self._readers.close)
@@ -99,6 +101,7 @@ class OnDisk(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio.Protocol."""
+        self._transport = None
         self._loop.create_task(self._end())
 
     async def _end(self) -> None:
@@ -107,8 +110,8 @@ class OnDisk(asyncio.Protocol):
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._reason = StoreError(f"{self._path}: the store's writer has ended with {how}")
         self._ended.set_result(None)
-        if self._client is not None:
-            self._client.lost(self._reason or StoreError(f"{self._path}: the store is closed"))
+        if self._client is not None and not self._closing:
+            self._client.lost(self._reason or StoreError(f"{self._path}: the writer has ended"))
 
     def _send(self) -> None:
         requests, self._requests = self._requests, []
@@ -137,6 +140,12 @@ async def open_on_disk(directory: Path, keep_versions: Mapping[str, int], limits
     def protocol() -> OnDisk:
         return OnDisk(directory, process)
 
-    made: tuple[Any, OnDisk] = await loop.create_unix_connection(protocol, sock=ours)
-    await made[1].opened()
-    return made[1]
+    made: tuple[asyncio.Transport, OnDisk]
+    made = await loop.create_unix_connection(protocol, sock=ours)
+    transport, on_disk = made
+    try:
+        await on_disk.opened()
+    except BaseException:
+        transport.abort()
+        raise
+    return on_disk
