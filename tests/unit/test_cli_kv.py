@@ -159,7 +159,11 @@ def test_get_of_many(agent: FakeAgent, consul: Consul) -> None:
     [
         ([], "Error! Missing KEY argument"),
         (["a", "b"], "Too many arguments (expected 1, got 2)"),
-        (["-version=1", "-recurse", "a"], "Cannot specify -version with -recurse or -keys!"),
+        (
+            ["-version=1", "-recurse", "a"],
+            "Cannot specify -version or -index with -recurse or -keys!",
+        ),
+        (["-version=1", "-index=2", "a"], "Cannot specify both -version and -index!"),
     ],
 )
 def test_get_wrongly(agent: FakeAgent, consul: Consul, argv: list[str], said: str) -> None:
@@ -173,9 +177,24 @@ def test_get_failed(agent: FakeAgent, consul: Consul) -> None:
 
 
 HISTORY = [
-    {"Version": 3, "ModifyIndex": 30, "Deleted": True},
-    {"Version": 2, "ModifyIndex": 20, "Flags": 1, "Value": b64(b"two\n"), "Session": "s"},
-    {"Version": 1, "ModifyIndex": 10, "Flags": 0, "Value": b64(b"1" * 80)},
+    {"Version": 0, "Key": "k", "ModifyIndex": 30, "CreateIndex": 10, "Deleted": True},
+    {
+        "Version": 2,
+        "Key": "k",
+        "ModifyIndex": 20,
+        "CreateIndex": 10,
+        "Flags": 1,
+        "Value": b64(b"two\n"),
+        "Session": "s",
+    },
+    {
+        "Version": 1,
+        "Key": "k",
+        "ModifyIndex": 10,
+        "CreateIndex": 10,
+        "Flags": 0,
+        "Value": b64(b"1" * 80),
+    },
 ]
 
 
@@ -183,7 +202,7 @@ def test_history(agent: FakeAgent, consul: Consul) -> None:
     agent.answer("GET", "/kv/k", HISTORY)
     assert consul("kv", "history", "k").out.splitlines() == [
         "Version  ModifyIndex  Flags  Session  Value",
-        "3        30           0      -        (deleted)",
+        "0        30           0      -        (deleted)",
         '2        20           1      s        "two\\n"',
         f"1        10           0      -        {'1' * 59}…",
     ]
@@ -192,13 +211,23 @@ def test_history(agent: FakeAgent, consul: Consul) -> None:
 
 
 def test_get_of_a_version(agent: FakeAgent, consul: Consul) -> None:
-    agent.answer("GET", "/kv/k", HISTORY)
+    agent.answer("GET", "/kv/k", HISTORY[1:2])
     assert consul("kv", "get", "-version=2", "k") == (0, "two\n\n", "")
+    assert agent.questions[-1].params == {"history": "", "version": "2"}
     assert "ModifyIndex      20\n" in consul("kv", "get", "-version=2", "-detailed", "k").out
-    err = "Error! Version 3 of k is its deletion\n"
-    assert consul("kv", "get", "-version=3", "k") == (1, "", err)
+    agent.answer("GET", "/kv/k", MISSING)
     err = "Error! No version 9 of k is kept\n"
     assert consul("kv", "get", "-version=9", "k") == (1, "", err)
+
+
+def test_get_by_an_index(agent: FakeAgent, consul: Consul) -> None:
+    agent.answer("GET", "/kv/k", HISTORY)
+    assert consul("kv", "get", "-index=10", "k") == (0, "1" * 80 + "\n", "")
+    assert agent.questions[-1].params == {"history": ""}
+    err = "Error! The version at index 30 of k is its deletion\n"
+    assert consul("kv", "get", "-index=30", "k") == (1, "", err)
+    err = "Error! No version at index 11 of k is kept\n"
+    assert consul("kv", "get", "-index=11", "k") == (1, "", err)
 
 
 @pytest.mark.parametrize(

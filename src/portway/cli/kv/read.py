@@ -22,12 +22,14 @@ _SHOWN = 60  # characters of a value in the list of versions
 @flag("keys", bool, "Print only the keys that start with the prefix.")
 @flag("recurse", bool, "Print all keys that start with the prefix, with their values.")
 @flag("separator", str, "With -keys: cut keys after this `text`.", default="/")
-@flag("version", UINT, "Print an earlier version of the key, by its number in kv history.")
+@flag("index", UINT, "Print an earlier version of the key, by its ModifyIndex in kv history.")
+@flag("version", UINT, "Print a version since the key was last created, by its number.")
 def get(
     client: Client,
     args: tuple[str, ...],
     base64: bool,
     detailed: bool,
+    index: int,
     keys: bool,
     recurse: bool,
     separator: str,
@@ -42,8 +44,10 @@ def get(
     key = path(args[0] if args else "")
     if not key and not (recurse or keys):
         raise Wrong("Error! Missing KEY argument")
-    if version and (recurse or keys):
-        raise Wrong("Cannot specify -version with -recurse or -keys!")
+    if (version or index) and (recurse or keys):
+        raise Wrong("Cannot specify -version or -index with -recurse or -keys!")
+    if version and index:
+        raise Wrong("Cannot specify both -version and -index!")
     try:
         if keys:
             found = client.get(f"kv/{key}", {"keys": True, "separator": separator}, missing=[404])
@@ -52,7 +56,8 @@ def get(
         elif recurse:
             _print_all(_below(client, key), detailed, base64)
         else:
-            entry = _version(client, key, version) if version else _entry(client, key)
+            earlier = _version(client, key, version, index) if version or index else None
+            entry = earlier or _entry(client, key)
             click.echo(all_of(entry, base64) if detailed else shown(entry, base64))
     except ApiError as error:
         fail(f"Error querying Consul agent: {error}")
@@ -140,13 +145,18 @@ def _versions(client: Client, key: str) -> list[dict[str, Any]]:
     return versions
 
 
-def _version(client: Client, key: str, number: int) -> dict[str, Any]:
-    for entry in _versions(client, key):
-        if entry["Version"] == number:
-            if entry.get("Deleted"):
-                fail(f"Error! Version {number} of {key} is its deletion")
-            return {"Key": key, "Flags": 0, "LockIndex": 0, "CreateIndex": 0, **entry}
-    raise Failed(f"Error! No version {number} of {key} is kept")
+def _version(client: Client, key: str, number: int, index: int) -> dict[str, Any]:
+    """A kept version, by its number or its index."""
+    which = f"version {number}" if number else f"version at index {index}"
+    params = {"history": True, "version": number or None}
+    found = client.get(f"kv/{key}", params, missing=[404])
+    for entry in found.json() if found.status == 200 else ():
+        if index not in (0, entry["ModifyIndex"]):
+            continue
+        if entry.get("Deleted"):
+            fail(f"Error! The {which} of {key} is its deletion")
+        return {"Flags": 0, "LockIndex": 0, **entry}
+    raise Failed(f"Error! No {which} of {key} is kept")
 
 
 def _line(content: bytes) -> str:
