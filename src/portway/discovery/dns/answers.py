@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from portway.discovery.acl import AclError, Authorizer
+from portway.discovery.acl import DENY_ALL, AclError, Authorizer
 from portway.discovery.dns.cache import Cache, Entry, Rendered
 from portway.discovery.dns.lookup import Found, Queries, Question, World, look_up
 from portway.discovery.dns.message import (
@@ -165,13 +165,14 @@ class Answers:
 
     def _look_up(self, request: Request, source: str, now: int) -> Found | int | None:
         """What is found, the error to be answered, or ``None`` when recursors have to know."""
-        if self._authorizer is None:
-            return SERVFAIL  # the token is nobody's
-        world = World(self._state.catalog, self.settings, self._authorizer, self._queries, now)
+        authorizer = self._authorizer or DENY_ALL
+        world = World(self._state.catalog, self.settings, authorizer, self._queries, now)
         question = Question(request.labels, request.kind, _client(request, source))
         found = look_up(question, world)
         if found is None:
             return None if self.settings.upstreams else REFUSED
+        if self._authorizer is None and not (found.elsewhere and self.settings.upstreams):
+            return SERVFAIL  # the token is nobody's
         return found if request.domain_class in (IN, ANY) else REFUSED
 
     def _compile(self, found: Found, request: Request) -> Entry:

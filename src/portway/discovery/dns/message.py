@@ -8,6 +8,7 @@ is put together. So every order is a matter of joining bytes.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from random import sample
 from typing import NamedTuple
@@ -26,6 +27,7 @@ _MOST_TCP_SRV = 1024
 _QR, _AA, _TC, _RA = 0x8000, 0x0400, 0x0200, 0x0080
 _POINTER = 0xC000
 _REACH = 0x4000  # bytes of a message that pointers reach
+_FIXED = struct.Struct("!HHIH")  # type, class, TTL, size of the data
 _SERIAL = 20  # bytes from the end of an SOA record to its serial
 
 
@@ -91,6 +93,7 @@ class Names:
         self.question = _pointer(HEADER) if compressed else name
         """The owner of records of the name in question."""
         self._suffixes: dict[Labels, bytes] = {}
+        self._written: dict[Labels, bytes] = {}
         if compressed:
             at = HEADER
             for number, label in enumerate(labels):
@@ -99,6 +102,12 @@ class Names:
 
     def wire(self, labels: Labels) -> bytes:
         """A name as it stands in the message."""
+        written = self._written.get(labels)
+        if written is None:
+            written = self._written[labels] = self._write(labels)
+        return written
+
+    def _write(self, labels: Labels) -> bytes:
         lower = tuple(label.lower() for label in labels)
         head = b""
         for number, label in enumerate(labels):
@@ -168,15 +177,14 @@ def _extras(records: list[Record], target: Labels | None, names: Names) -> Extra
 
 def _encode(record: Record, names: Names, led: bool = False) -> bytes:
     """A record; without its owner if it is ``led`` by it."""
-    owner = names.question if record.owner is None else names.wire(record.owner)
+    owner = b""
+    if not led:
+        owner = names.question if record.owner is None else names.wire(record.owner)
     data = record.data + (_name_data(record, names) if record.target is not None else b"")
     return b"".join(
         (
-            b"" if led else owner,
-            record.kind.to_bytes(2, "big"),
-            IN.to_bytes(2, "big"),
-            record.ttl.to_bytes(4, "big"),
-            len(data).to_bytes(2, "big"),
+            owner,
+            _FIXED.pack(record.kind, IN, record.ttl, len(data)),
             data,
         )
     )

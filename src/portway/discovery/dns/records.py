@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from portway.discovery.dns.settings import Labels, Soa
@@ -10,6 +12,7 @@ from portway.discovery.dns.settings import Labels, Soa
 A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 16, 28, 33
 IXFR, AXFR, ANY = 251, 252, 255
 IN = 1
+_SRV = struct.Struct("!HHH")
 PRIORITY = 1  # of every SRV record
 
 
@@ -41,7 +44,7 @@ def address_record(owner: Labels | None, ttl: int, address: bytes) -> Record:
 def srv_record(ttl: int, weight: int, port: int, target: Labels) -> Record:
     """An SRV record of the name in question (RFC 2782)."""
     # The catalog does not check what others registered; numbers are cut as Go cuts them.
-    data = b"".join((each & 0xFFFF).to_bytes(2, "big") for each in (PRIORITY, weight, port))
+    data = _SRV.pack(PRIORITY, weight & 0xFFFF, port & 0xFFFF)
     return Record(None, SRV, ttl, data, target)
 
 
@@ -50,6 +53,7 @@ def text_records(owner: Labels | None, ttl: int, meta: dict[str, str] | None) ->
     return [Record(owner, TXT, ttl, _strings(key, value)) for key, value in (meta or {}).items()]
 
 
+@lru_cache(4096)
 def _strings(key: str, value: str) -> bytes:
     text = value if key.lower().startswith("rfc1035-") else rfc1464(key, value)
     data = text.encode()
