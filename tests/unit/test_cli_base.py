@@ -174,10 +174,21 @@ def test_consul_alone_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == err
 
 
-@pytest.mark.parametrize("argv", [["nope"], ["edge"], ["--entrypoints.web.address=:80"]])
-def test_what_consul_does_not_have(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["nope"], "command not found: nope"),
+        (["member"], "command not found: member; did you mean members?"),
+        (["healthcheck"], "command not found: healthcheck"),
+        (["--entrypoints.web.address=:80"], "command not found: --entrypoints.web.address=:80"),
+    ],
+)
+def test_what_consul_does_not_have(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(argv, program="consul") == 127
-    assert capsys.readouterr().err.startswith(f"command not found: {argv[0]}; ")
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()[0]) == ("", said)
 
 
 @pytest.mark.parametrize("program", ["consul", "portway", "traefik"])
@@ -317,6 +328,26 @@ def test_a_connection_is_used_again_unless_it_was_closed(agent: FakeAgent) -> No
         assert client._connection is first
         client.get("bye")
         assert client.get("x").json() == [1]
+
+
+def test_an_answer_counts_that_came_before_the_body_was_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with Client.configured(http_addr=address) as client, pytest.raises(StatusError) as caught:
+            client.put("kv/k", (), bytes(10_000_000))
+        thread.join()
+    assert str(caught.value) == "Unexpected response code: 413 (big)"
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ The name the program is called by chooses its words. Under ``portway`` (and ``tr
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 import click
@@ -94,7 +93,9 @@ def _consul(arguments: list[str]) -> int:
     elif first not in CONSUL:
         asked = first in _HELP
         if first and not asked:
-            click.echo(_not_found(first, CONSUL), err=True)
+            close = _closest(first, CONSUL)
+            hint = f"; did you mean {close}?" if close else ""
+            click.echo(f"command not found: {first}{hint}", err=True)
         usage = program_usage("consul", {name: text for name, (_, text) in CONSUL.items()})
         click.echo(usage, err=not asked)
         return 0 if asked else _UNKNOWN_COMMAND
@@ -130,11 +131,13 @@ def fail(messages: Sequence[str]) -> int:
 def _words(error: click.ClickException, arguments: Sequence[str]) -> str:
     name = arguments[0]
     if isinstance(error, click.UsageError) and not name.startswith("-") and name not in COMMANDS:
-        return _not_found(name, COMMANDS)
+        close = _closest(name, COMMANDS)
+        hint = f"did you mean {close}?" if close else f"commands: {', '.join(COMMANDS)}"
+        return f"command not found: {name}; {hint}"
     return " ".join(error.format_message().split())
 
 
-def _not_found(name: str, commands: Sequence[str] | dict[str, tuple[str, str]]) -> str:
-    close = difflib.get_close_matches(name, commands, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(commands)}"
-    return f"command not found: {name}; {hint}"
+def _closest(name: str, commands: Iterable[str]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, commands, n=1)), "")

@@ -188,7 +188,9 @@ class Client:
             body = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         link = self._link(timeout)
         try:
-            link.request(method, target, body, headers, encode_chunked=hasattr(body, "read"))
+            # A server that refuses a body need not read it all: its answer says why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                link.request(method, target, body, headers, encode_chunked=hasattr(body, "read"))
             self._socket = link.sock
             response = link.getresponse()
             if response.status != 200 and response.status not in accept:

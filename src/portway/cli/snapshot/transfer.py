@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 import click
@@ -49,9 +49,17 @@ def _receive(client: Client, path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         with client.stream("GET", "snapshot") as response:
-            shutil.copyfileobj(response, file, _BLOCK)
+            while block := _block(response):
+                file.write(block)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _block(response: HTTPResponse) -> bytes:
+    try:
+        return response.read(_BLOCK)
+    except (OSError, HTTPException) as error:
+        raise ApiError(f"the answer broke off: {error}") from None
 
 
 def _verify(path: Path) -> int:
