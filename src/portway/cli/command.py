@@ -213,7 +213,7 @@ def load(table: Table, name: str) -> click.Command | None:
 
 def group(name: str, text: str, table: Table) -> GoGroup:
     """A group: its commands by name, each with where it is and a sentence about it."""
-    return GoGroup(name, text, table)
+    return GoGroup(name, inspect.cleandoc(text), table)
 
 
 def _api_flags(server: bool) -> list[Flag]:
