@@ -6,6 +6,7 @@ durations or nanoseconds. Bodies of service and check definitions accept snake_c
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -15,6 +16,7 @@ from portway.config import Duration
 from portway.discovery.api.error import bad_request
 
 T = TypeVar("T")
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _ENTERPRISE = {
     "namespace": "Namespaces are a Consul Enterprise feature",
     "partition": "Partitions are a Consul Enterprise feature",
@@ -32,6 +34,8 @@ def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "")
         raise bad_request(f"{prefix}EOF")
     try:
         tree = msgspec.json.decode(body)
+        if _LONG_NUMBER.search(body):
+            _check_numbers(tree)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise bad_request(f"{prefix}{error}") from None
     try:
@@ -39,6 +43,17 @@ def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "")
         return msgspec.convert(tree, kind, dec_hook=_hook)
     except (_UnknownFieldError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise bad_request(f"{prefix}{error}") from None
+
+
+def _check_numbers(tree: Any) -> None:
+    """Raise ValueError for an integer that no 64 bits hold: nothing could store it."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for value in tree:
+            _check_numbers(value)
+    elif isinstance(tree, int) and not -(1 << 63) <= tree < 1 << 64:
+        raise ValueError(f"json: cannot unmarshal number {tree} into Go value of type int64")
 
 
 def decode_tree(tree: Any, kind: type[T], *, snake: bool = True) -> T:
