@@ -71,6 +71,10 @@ class ServerProcess:
         with urllib.request.urlopen(f"http://{self.address}/v1/kv/?keys", timeout=60) as answer:
             return int(answer.headers["X-Consul-Index"])
 
+    def has(self, key: str) -> bool:
+        """Whether a key exists."""
+        return key in self.ask("GET", "/v1/kv/?keys")
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of an answer that is a success."""
         connection = http.client.HTTPConnection(self.address, timeout=60)
