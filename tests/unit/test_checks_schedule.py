@@ -213,6 +213,32 @@ async def test_an_earlier_job_moves_the_timer(rig: Rig) -> None:
     assert rig.clock.pending == 1
 
 
+class CoarseClock(FakeClock):
+    """A clock that counts whole milliseconds, and so calls too early, as uvloop's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def time(self) -> float:
+        return int(self.now * 1000) / 1000
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Call:
+        self.calls += 1
+        assert self.calls < 100, "asked again and again"
+        return super().call_at(max(self.now, int(when * 1000) / 1000), callback)
+
+
+async def test_a_coarse_clock_is_not_asked_again_and_again(rig: Rig) -> None:
+    rig.clock = clock = CoarseClock()
+    rig.schedule = Schedule(clock, rig.late.append)
+    rig.add("a", 10, 0.0016)
+    await clock.pass_time(95)
+    assert rig.starts["a"] == pytest.approx([10 * n for n in range(10)], abs=0.002)
+    assert clock.calls <= 11
+    assert min(rig.late) >= 0
+
+
 async def test_an_error_ends_only_its_own_run(rig: Rig) -> None:
     runs = 0
 

@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -153,7 +152,7 @@ def _failure(problem: Exception, prefix: str) -> str:
 
 def _is_ip(host: str) -> bool:
     try:
-        ip_address(host)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except (OSError, ValueError):  # ValueError: a NUL in it
         return False
     return True

@@ -1,9 +1,8 @@
 """One HTTP/1.1 request on a connection of its own, answered as far as a check wants to read.
 
 Made of an asyncio protocol and llhttp (httptools): a check needs no pool, no cookies and no
-streams, and thousands of them run in one process. Against a local server this costs half
-of the CPU of the same request through aiohttp (90 against 185 µs; ``bench/checks.py`` prints
-both). The body is read up to a limit and the connection closed, so that a target cannot make
+streams, and thousands of them run in one process. This costs half the CPU of the same request
+through aiohttp (``bench/checks.py`` compares them). The body is read up to a limit and the connection closed, so that a target cannot make
 the agent read gigabytes.
 """
 

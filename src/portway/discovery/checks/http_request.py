@@ -133,6 +133,8 @@ def redirected(request: Request, response: Response) -> Request | None:
 
 def shown(url: str) -> str:
     """A URL without its password, for outputs."""
+    if "@" not in url:
+        return url
     return re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*(?=@)", r"\1:***", url, count=1)
 
 

@@ -18,6 +18,10 @@ from typing import Any, Protocol
 
 import structlog
 
+RESOLUTION = 0.001
+"""Seconds by which a timer may call too early: loops count milliseconds (uvloop), and a job
+started so much before its time is better than calls in a row until it has come."""
+
 log = structlog.get_logger(__name__)
 
 Run = Callable[[], Coroutine[Any, Any, None]]
@@ -132,12 +136,13 @@ class Schedule:
     def _tick(self) -> None:
         self._timer = None
         now = self._clock.time()
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now + RESOLUTION:
             due, _, job = heapq.heappop(self._heap)
             if job.removed:
                 self._removed -= 1
                 continue
-            behind = (now - due) // job.interval  # whole intervals, after a stop of the machine
+            # Whole intervals that have passed, after a stop of the machine.
+            behind = max(0.0, (now - due) // job.interval)
             self._push(due + (behind + 1) * job.interval, job)
             if not job.busy:
                 job.busy = True
@@ -150,7 +155,7 @@ class Schedule:
     def _start(self, job: Job, due: float) -> None:
         job.lane.running += 1
         if self._started is not None:
-            self._started(self._clock.time() - due)
+            self._started(max(0.0, self._clock.time() - due))
         job.task = task = asyncio.create_task(job.run())
         self._tasks.add(task)
         task.add_done_callback(partial(self._finished, job))

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from portway.discovery.checks.output import decoded
-from portway.discovery.checks.schedule import Clock, Timer
+from portway.discovery.checks.schedule import RESOLUTION, Clock, Timer
 from portway.discovery.model import CheckStatus
 
 
@@ -82,7 +82,7 @@ class Expiry:
 
     def _due(self) -> None:
         self._timer = None
-        if self._clock.time() < self._end:
+        if self._clock.time() + RESOLUTION < self._end:
             self._timer = self._clock.call_at(self._end, self._due)
         else:
             self._expired()
