@@ -6,7 +6,7 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-NAMES = ("edge", "changes", "discovery", "store", "checks", "dns")
+NAMES = ("edge", "changes", "discovery", "store", "checks", "dns", "blocking")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

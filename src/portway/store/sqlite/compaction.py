@@ -6,7 +6,7 @@ import sqlite3
 from collections import deque
 from typing import Final, NamedTuple
 
-from portway.store.sqlite.schema import State, first_id, revision_of
+from portway.store.sqlite.schema import State, first_id
 
 STEP: Final = 1000
 """Log rows looked at by one step of a compaction that was asked for: some milliseconds."""
@@ -38,28 +38,20 @@ class Limits(NamedTuple):
 class Extent:
     """How far back the log may reach, by the sizes of what was written."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, state: State) -> None:
         self._limits = limits
         self._spans: deque[tuple[int, int, int]] = deque()
         """(first revision, last revision, bytes) of runs of revisions."""
-        self._bytes = 0
-
-    @classmethod
-    def of(cls, connection: sqlite3.Connection, limits: Limits, compacted: int) -> Extent:
-        """The extent of a log that exists."""
-        extent = cls(limits)
-        rows = connection.execute(
-            "SELECT max(id), sum(length(key) + ifnull(length(value), 0)) FROM log WHERE id >= ?"
-            " GROUP BY id / ?",
-            (first_id(compacted + 1), first_id(1)),
-        )
-        for log_id, size in rows:
-            extent.add(revision_of(log_id), size)
-        return extent
+        self.bytes = 0
+        # Of a log that exists only the size is known: what it holds is taken to be even.
+        revisions = state.revision - state.compacted
+        for number in range(_SPANS):
+            last = state.compacted + revisions * (number + 1) // _SPANS
+            self.add(last, state.log_bytes // _SPANS)
 
     def add(self, revision: int, size: int) -> None:
         """Note that the log grew by ``size`` bytes with ``revision``."""
-        self._bytes += size
+        self.bytes += size
         if self._spans:
             first, _, held = self._spans[-1]
             if (
@@ -75,10 +67,10 @@ class Extent:
         spans = self._spans
         horizon = 0
         while len(spans) > 1 and (
-            self._bytes > self._limits.bytes or spans[-1][0] - spans[0][0] >= self._limits.revisions
+            self.bytes > self._limits.bytes or spans[-1][0] - spans[0][0] >= self._limits.revisions
         ):
             _, horizon, size = spans.popleft()
-            self._bytes -= size
+            self.bytes -= size
         return horizon
 
 

@@ -21,7 +21,7 @@ from portway.store.sqlite.messages import (
     Revoke,
     error_kind,
 )
-from portway.store.sqlite.plan import Facts, Plan
+from portway.store.sqlite.plan import Entry, Facts, Plan
 
 _CHECKPOINT_PAGES = 4000
 
@@ -45,7 +45,7 @@ class Database:
         """The revision up to which the log has grown too long."""
         self._unsaved = 0
         """About how many pages are in the journal only."""
-        self._extent = compaction.Extent.of(connection, limits, self.state.compacted)
+        self._extent = compaction.Extent(limits, self.state)
 
     def apply(self, group: Sequence[Request]) -> list[Reply]:
         """Carry out requests as one durable transaction, each judged by itself.
@@ -99,6 +99,7 @@ class Database:
                 revision=plan.revision,
                 keys=plan.keys,
                 compacted=max(before.compacted, self._horizon, *asked),
+                log_bytes=self._extent.bytes + sum(map(_size, plan.entries)),
             )
             if state.to_trim:
                 step = compaction.STEP if asked else compaction.SMALL_STEP
@@ -117,13 +118,11 @@ class Database:
         return replies
 
     def _measure(self, plan: Plan) -> None:
-        total = 0
         for entry in plan.entries:
-            size = len(entry.key) + len(entry.value or b"")
-            self._extent.add(schema.revision_of(entry.id), size)
-            total += size
+            self._extent.add(schema.revision_of(entry.id), _size(entry))
         self._horizon = max(self._horizon, self._extent.horizon())
-        self._unsaved += 2 * total // schema.PAGE_SIZE + 3 * len(plan.written) + 4
+        size = sum(map(_size, plan.entries))
+        self._unsaved += 2 * size // schema.PAGE_SIZE + 3 * len(plan.written) + 4
 
     def _empty_journal(self) -> bool:
         """Whether all of the journal could be copied, so that it begins anew.
@@ -151,6 +150,10 @@ def _judge(request: Request, plan: Plan) -> Reply:
     except StoreError as error:
         return _failed(request, error)
     return Done(request.number, complete=not isinstance(request, Compact))
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.key) + len(entry.value or b"")
 
 
 def _failed(request: Request, error: StoreError) -> Failed:

@@ -16,7 +16,7 @@ from portway.store.sqlite.errors import damaged, explain
 DATABASE = "store.db"
 _LOCK = "lock"
 _PATIENCE = 10.0
-_CHECK_SECONDS = 0.25
+_CHECK_SECONDS = 0.15
 _CHECK_STEPS = 1000
 
 

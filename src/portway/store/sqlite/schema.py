@@ -44,9 +44,10 @@ CREATE TABLE state (
     revision INTEGER NOT NULL,
     compacted INTEGER NOT NULL,
     trimmed INTEGER NOT NULL,
-    keys INTEGER NOT NULL
+    keys INTEGER NOT NULL,
+    log_bytes INTEGER NOT NULL
 );
-INSERT INTO state VALUES (0, 0, 0, 0);
+INSERT INTO state VALUES (0, 0, 0, 0, 0);
 """
 
 
@@ -59,6 +60,8 @@ class State(NamedTuple):
     trimmed: int
     """Log rows up to this id have been thrown away, except kept ones."""
     keys: int
+    log_bytes: int
+    """About how many bytes are in the log that can be replayed."""
 
     @property
     def to_trim(self) -> bool:
@@ -97,13 +100,17 @@ def create(connection: sqlite3.Connection) -> None:
 
 def read_state(connection: sqlite3.Connection) -> State:
     """The state as the database has it."""
-    row = connection.execute("SELECT revision, compacted, trimmed, keys FROM state").fetchone()
+    row = connection.execute(
+        "SELECT revision, compacted, trimmed, keys, log_bytes FROM state"
+    ).fetchone()
     return State(*row)
 
 
 def write_state(connection: sqlite3.Connection, state: State) -> None:
     """Store the state; part of the caller's transaction."""
-    connection.execute("UPDATE state SET revision = ?, compacted = ?, trimmed = ?, keys = ?", state)
+    connection.execute(
+        "UPDATE state SET revision = ?, compacted = ?, trimmed = ?, keys = ?, log_bytes = ?", state
+    )
 
 
 @contextlib.contextmanager
