@@ -197,6 +197,15 @@ async def test_what_is_equal_is_not_written(server: Server) -> None:
     assert server.state.view.revision == revision
 
 
+async def test_the_case_of_a_name_is_no_difference(server: Server) -> None:
+    await put(server, node("Host", A), service(), [check("c", service_id="web")])
+    revision = server.state.view.revision
+    await put(server, node("hOST", A), service(), [check("c", service_id="web")])
+    assert server.state.view.revision == revision
+    await put(server, node("host", A, "10.0.0.2"))
+    assert names(server) == {"host": A}
+
+
 async def test_only_what_differs_is_written(server: Server) -> None:
     await put(server, node(), service(), [check("c", service_id="web")])
     await put(server, node(), service(), [check("c", "warning", "web")])

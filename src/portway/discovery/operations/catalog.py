@@ -15,6 +15,7 @@ from portway.discovery.model import Check, CheckRun, Node, Service
 from portway.discovery.operations.nodes import (
     CatalogError,
     check_identity,
+    is_same,
     put_check,
     put_node,
     put_service,
@@ -167,7 +168,7 @@ def _vet(server: Server, draft: Draft, registration: Registration, authorizer: A
     catalog = server.state.catalog
     node, service, checks, skip_node_update = registration
     known = draft.get(catalog.nodes, node_key(node.node))
-    if known is None or not (skip_node_update or _same_node(known, node)):
+    if known is None or not (skip_node_update or is_same(known, node)):
         authorizer.require("node", "write", node.node)
     if service is not None:
         authorizer.require("service", "write", service.service)
@@ -183,15 +184,6 @@ def _vet(server: Server, draft: Draft, registration: Registration, authorizer: A
             other = draft.get(catalog.services, service_key(node.node, check.service_id))
             if other is not None:  # a missing one is refused for that
                 authorizer.require("service", "write", other.service)
-
-
-def _same_node(known: Node, node: Node) -> bool:
-    return known == replace(
-        node,
-        id=node.id or known.id,
-        create_index=known.create_index,
-        modify_index=known.modify_index,
-    )
 
 
 def _vet_removal(server: Server, draft: Draft, removal: Removal, authorizer: Authorizer) -> None:

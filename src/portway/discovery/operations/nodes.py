@@ -44,14 +44,22 @@ def put_node(server: Server, draft: Draft, node: Node) -> Node:
     if node.id and (old is None or old.id.lower() != node.id.lower()):
         _take_id(server, draft, node, old)
         old = draft.get(catalog.nodes, key)
-    if old is not None:
-        node = replace(node, create_index=old.create_index, modify_index=old.modify_index)
-        if node == old:
-            return old
-    else:
-        node = replace(node)
+    if old is not None and is_same(old, node):
+        return old
+    node = replace(node)
     draft.put(catalog.nodes, key, node)
     return node
+
+
+def is_same(known: Node, node: Node) -> bool:
+    """Whether a registration of ``node`` changes nothing: the case of its name is nothing."""
+    return known == replace(
+        node,
+        id=node.id or known.id,
+        node=known.node if known.node.lower() == node.node.lower() else node.node,
+        create_index=known.create_index,
+        modify_index=known.modify_index,
+    )
 
 
 def check_identity(node: Node) -> None:
