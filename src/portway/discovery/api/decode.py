@@ -23,6 +23,9 @@ _ENTERPRISE = {
 }
 
 
+_OLD_NAMES = {"args": "ScriptArgs"}  # of configuration files, which bodies may use
+
+
 def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "") -> T:
     """The body as ``kind``.
 
@@ -137,4 +140,5 @@ def _spellings(kind: Any, snake: bool) -> dict[str, str]:
     names = {field.encode_name.lower(): field.encode_name for field in fields}
     if snake:
         names |= {field.name: field.encode_name for field in fields}
+        names |= {old: new for old, new in _OLD_NAMES.items() if new in names.values()}
     return names
