@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import io
 import ipaddress
 import json
 import signal
 import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,6 +228,28 @@ def test_the_log_of_a_running_agent(agent: Agent) -> None:
             thread.join()
         monitor.send_signal(signal.SIGINT)
         assert monitor.wait(60) == 0
+
+
+def test_an_interrupt_ends_the_recording_of_debug(agent: Agent, tmp_path: Path) -> None:
+    output = tmp_path / "found"
+    with agent.running("debug", f"-output={output}", "-duration=10m") as recording:
+        log = output / "consul.log"
+
+        def logged() -> bool:
+            ok(agent, "reload")
+            return log.exists() and "Reloading configuration" in log.read_text()
+
+        eventually(logged, "a line of the log")
+        recording.send_signal(signal.SIGINT)
+        out, err = recording.communicate(timeout=60)
+    assert (recording.returncode, err) == (0, "")
+    assert "==> Interrupted, ending the recording...\n" in out
+    with tarfile.open(f"{output}.tar.gz") as archive:
+        names = {Path(name).name for name in archive.getnames()}
+        described = json.load(archive.extractfile("found/agent.json") or io.BytesIO())
+    expected = {"agent.json", "host.json", "members.json", "metrics.json", "consul.log"}
+    assert names == {"found", "index.json", *expected}
+    assert described["Config"]["NodeName"] == "one"
 
 
 def test_snapshots(agent: Agent, tmp_path: Path) -> None:

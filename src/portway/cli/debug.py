@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from contextlib import ExitStack, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _follow_log(client: Client, path: Path) -> Any:
     reader = client.copy()
 
     def follow() -> None:
-        with suppress(ApiError, OSError, ValueError), path.open("wb") as file:
+        with suppress(ApiError, OSError, HTTPException), path.open("wb") as file:
             params = {"loglevel": "trace"}
             with reader.stream("GET", "agent/monitor", params, timeout=None) as response:
                 while block := response.read1(_BLOCK):
