@@ -29,7 +29,7 @@ class Aliases:
         """Call ``changed`` with the target now and after each change, until stopped."""
         loop = asyncio.get_running_loop()
         if node and node.lower() != self._node.lower():
-            task = loop.create_task(self._follow(node, changed))
+            task = loop.create_task(self._follow(node, service_id, changed))
             return lambda: _cancel(task)
         key = object()
         self._followers[key] = (service_id, changed)
@@ -50,9 +50,12 @@ class Aliases:
             for entry in self._local.checks.values()
             if entry.check.service_id in ("", service_id)
         ]
-        changed(AliasTarget(self._node, checks, service_id in self._local.services))
+        exists = not service_id or service_id in self._local.services
+        changed(AliasTarget(self._node, checks, exists))
 
-    async def _follow(self, node: str, changed: Callable[[AliasTarget], None]) -> None:
+    async def _follow(
+        self, node: str, service_id: str, changed: Callable[[AliasTarget], None]
+    ) -> None:
         catalog = self._state.catalog
         while True:
             host = catalog.host(node)
@@ -61,7 +64,8 @@ class Aliases:
                 changed(AliasTarget(node, (), exists=False))
             else:
                 checks = [_aliased(check) for check in host.checks.values()]
-                changed(AliasTarget(node, checks))
+                exists = not service_id or service_id in host.instances
+                changed(AliasTarget(node, checks, exists))
             await any_change(topics, _REFRESH)
 
 

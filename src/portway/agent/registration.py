@@ -6,7 +6,6 @@ The rules and texts are those of Consul's agent. Everything here is pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple, get_args
 
@@ -29,14 +28,14 @@ from portway.discovery.model import (
     Weights,
     plain_proxy,
 )
-from portway.discovery.model.catalog import Expose, MeshGateway, Upstream
+from portway.discovery.model.catalog import Expose, MeshGateway
+from portway.discovery.operations.service_rules import ANY_ADDRESS, multierror, problems_of
 
 _KINDS = get_args(ServiceKind)
 _STATUSES = ("passing", "warning", "critical")
 _META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
 _META_PAIRS, _META_KEY_LENGTH, _META_VALUE_LENGTH = 64, 128, 512
 _MOST_WEIGHT = 65535
-_UNSPECIFIED = ("0.0.0.0", "::", "[::]")  # noqa: S104  refused, not bound
 
 
 class RegistrationError(Exception):
@@ -62,7 +61,7 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
     d = definition
     if not d.name:
         raise RegistrationError("Missing service name")
-    if d.address in _UNSPECIFIED:
+    if d.address in ANY_ADDRESS:
         raise RegistrationError("Invalid service address")
     if d.kind not in _KINDS:
         known = ", ".join(repr(kind) for kind in _KINDS if kind)
@@ -72,7 +71,6 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
         raise RegistrationError(f"Invalid Service Meta: {problem}")
     weights = d.weights or Weights()
     _check_weights(weights)
-    _check_ports(d)
     service = Service(
         kind=d.kind,  # type: ignore[arg-type]  # it is one of _KINDS
         id=d.id or d.name,
@@ -186,79 +184,15 @@ def _check_weights(weights: Weights) -> None:
         raise RegistrationError("Invalid Weights: DNS Weight must be between 0 and 65535")
 
 
-def _check_ports(d: ServiceDefinition) -> None:
-    if not 0 <= d.port <= 65535:
-        raise RegistrationError(f"Validation failed: Port {d.port} is not between 0 and 65535")
-    if not d.ports:
-        return
-    names = [port.name for port in d.ports]
-    problem = ""
-    if d.port:
-        problem = "Port and Ports cannot both be set"
-    elif not all(names):
-        problem = "every one of Ports needs a Name"
-    elif len(set(names)) < len(names):
-        problem = "names of Ports must be unique"
-    elif sum(port.default for port in d.ports) != 1:
-        problem = "exactly one of Ports must be the Default"
-    elif not all(0 < port.port <= 65535 for port in d.ports):
-        problem = "a Port of Ports is not between 1 and 65535"
-    elif d.connect is not None and d.connect.sidecar_service is not None:
-        problem = "Ports cannot be used with a SidecarService"
-    if problem:
-        raise RegistrationError(f"Validation failed: {problem}")
-
-
 def _check_kind(service: Service, d: ServiceDefinition) -> None:
-    problems = []
-    if service.kind == "connect-proxy":
-        if not service.proxy.destination_service_name:
-            problems.append(
-                "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
-            )
-        if service.proxy.destination_service_name == "*":
-            problems.append(
-                "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services"
-            )
-        if not service.port and not service.socket_path:
-            problems.append("Port or SocketPath must be set for a connect-proxy")
-        if service.connect.native:
-            problems.append("A Proxy cannot also be Connect Native, only typical services")
-        problems += _upstream_problems(service.proxy.upstreams, service.proxy.mode)
-    if service.kind == "mesh-gateway" and not service.port:
-        problems.append("Port must be non-zero for a mesh-gateway")
+    problems = [*problems_of(service)]
     sidecar = d.connect.sidecar_service if d.connect else None
     if sidecar is not None and sidecar.id:
         problems.append("A SidecarService cannot specify an ID as this is managed by the agent")
+    if sidecar is not None and service.ports:
+        problems.append("Ports cannot be used with a SidecarService")
     if problems:
         raise RegistrationError(f"Validation failed: {multierror(problems)}")
-
-
-def _upstream_problems(upstreams: Sequence[Upstream], mode: str) -> list[str]:
-    problems, bound = [], set()
-    for upstream in upstreams:
-        if not upstream.destination_name:
-            problems.append("upstream destination name cannot be empty")
-        if upstream.destination_name == "*":
-            problems.append("upstream destination name cannot be a wildcard")
-        if mode == "transparent":
-            continue
-        if not upstream.local_bind_port and not upstream.local_bind_socket_path:
-            problems.append("upstream local bind port or local socket path must be defined")
-            continue
-        where = upstream.local_bind_socket_path or (
-            f"{upstream.local_bind_address or '127.0.0.1'}:{upstream.local_bind_port}"
-        )
-        if where in bound:
-            problems.append(f"upstreams cannot contain duplicates: {where} is bound twice")
-        bound.add(where)
-    return problems
-
-
-def multierror(problems: Sequence[str]) -> str:
-    """Several problems in the layout of Go's multierror."""
-    count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
-    return f"{count} occurred:\n" + "".join(f"\t* {problem}\n" for problem in problems) + "\n"
 
 
 def _tagged_addresses(d: ServiceDefinition) -> dict[str, ServiceAddress]:

@@ -28,9 +28,9 @@ from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import Settings
 from portway.discovery.checks import Checks, TLSFiles
 from portway.discovery.checks import Settings as CheckSettings
-from portway.discovery.model import Node
+from portway.discovery.model import Node, NodeCoordinate
 from portway.discovery.model.operator import Autopilot
-from portway.discovery.operations import catalog
+from portway.discovery.operations import catalog, coordinates
 from portway.discovery.server import Server
 from portway.discovery.state import any_change
 from portway.store import Store
@@ -76,6 +76,7 @@ class Runtime:
         self.resolver = Resolver(self.server.state.acl, acl_settings(config))
         self.resolver.set_recovery(self.tokens["agent_recovery"], config.node_name)
         await self._register_self()
+        self._locate()
         self.local = Local()
         link = ServerLink(self.server, self.resolver, self.node)
         self.sync = Sync(
@@ -180,6 +181,13 @@ class Runtime:
             checks=[health_of(self.config)],
         )
         await self.server.transact(lambda draft: catalog.register(self.server, draft, registration))
+
+    def _locate(self) -> None:
+        """The coordinate of a node that has measured no other yet."""
+        if not self.config.disable_coordinates:
+            coordinates.submit(
+                self.server, NodeCoordinate(self.config.node_name, "", coordinates.ORIGIN)
+            )
 
     async def _seed_acl(self) -> None:
         acl, management = self.server.state.acl, self.config.acl.tokens.initial_management

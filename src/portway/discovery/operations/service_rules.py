@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from portway.discovery.model import Service
 from portway.discovery.model.catalog import Proxy, Upstream
@@ -14,15 +14,19 @@ ANY_ADDRESS = ("0.0.0.0", "::", "[::]")  # noqa: S104  refused, not bound
 
 
 def problem_of(service: Service) -> str:
-    """What is wrong with a service, several problems in the layout of Go's multierror."""
-    problems = list(_problems(service))
-    if not problems:
-        return ""
+    """What is wrong with a service, or nothing."""
+    problems = list(problems_of(service))
+    return multierror(problems) if problems else ""
+
+
+def multierror(problems: Sequence[str]) -> str:
+    """Several problems in the layout of Go's multierror."""
     count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
     return f"{count} occurred:\n" + "".join(f"\t* {problem}\n" for problem in problems) + "\n"
 
 
-def _problems(service: Service) -> Iterator[str]:
+def problems_of(service: Service) -> Iterator[str]:
+    """Everything wrong with a service."""
     if service.kind == "connect-proxy":
         yield from _proxy_problems(service)
     elif service.kind in _GATEWAYS:

@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from portway.discovery.state.table import Table
+import structlog
+
+from portway.discovery.state.table import Table, Touch
 from portway.discovery.state.topic import Topic
-from portway.store import Batch, Snapshot, Store, Watch
+from portway.store import Batch, Record, Snapshot, Store, Watch
+
+log = structlog.get_logger("state")
 
 
 class View:
@@ -50,12 +54,8 @@ class View:
         for prefix, records in groups.items():  # in the order of the tables: nodes come first
             table = self.tables[prefix]
             for record in records:
-                table.apply(
-                    record.key[len(prefix) :],
-                    record,
-                    record.mod_revision,
-                    _rise(record.mod_revision),
-                )
+                rise = _rise(record.mod_revision)
+                self._applied(table, record.key[len(prefix) :], record, record.mod_revision, rise)
         self.revision = snapshot.revision
         # Deletions leave no trace in a snapshot; the current revision is a safe upper bound.
         for topic in self._standing:
@@ -73,7 +73,7 @@ class View:
                 head, _, rest = key.partition("/")
                 table = self.tables.get(head + "/")
                 if table is not None:
-                    table.apply(rest, record, revision, touch)
+                    self._applied(table, rest, record, revision, touch)
             self.revision = revision
         for topic, index in touched.items():
             topic.touch(index)
@@ -84,6 +84,16 @@ class View:
                     self._waiting.append((wanted, future))
                 elif not future.done():
                     future.set_result(None)
+
+    @staticmethod
+    def _applied(
+        table: Table[Any], key: str, record: Record | None, revision: int, touch: Touch
+    ) -> None:
+        try:
+            table.apply(key, record, revision, touch)
+        except Exception:
+            # One record that cannot be read must not stop everything that comes after it.
+            log.exception("A record was left out", table=table.prefix, key=key)
 
     def replaced(self) -> None:
         """The whole state has been replaced: blocked readers return."""
