@@ -54,7 +54,7 @@ class Targets:
         return lambda: self.watching.__delitem__((node, service_id))
 
     def tell(self, status: CheckStatus, node: str = "", service: str = "web") -> None:
-        checks = [AliasedCheck("c", "web alive", status, "so it is", service)]
+        checks = [AliasedCheck("of web", "web alive", status, "so it is", service)]
         self.watching[node, service](AliasTarget(node, checks))
 
 
@@ -281,8 +281,39 @@ async def test_the_same_definition_again_does_not_disturb(rig: Rig, target: Http
         again += 1
         await asyncio.sleep(0.02)
         assert again < 3000
-    rig.checks.add("c", definition, "critical", "")
-    assert rig.reports.last("c")[0] == "passing"
+
+
+async def test_what_is_shown_when_it_is_added_again_is_compared_with(
+    rig: Rig, target: HttpTarget
+) -> None:
+    """A registration may set a status; the next result must not be taken for old news."""
+    target.answer = reply("500 Internal Server Error")
+    rig.checks.add("c", http_check(target))
+    await rig.reports.reach("c", "critical")
+    rig.checks.add("c", http_check(target), "passing", "said in the registration")
+    await until(lambda: len(rig.reports.of("c")) == 2, "it is told again")
+    assert rig.reports.last("c")[0] == "critical"
+
+
+async def test_adding_a_ttl_check_again_renews_it(rig: Rig) -> None:
+    definition = CheckDefinition(ttl=Duration(2))
+    rig.checks.add("c", definition)
+    expiry = rig.checks._running["c"].expiry
+    assert expiry is not None
+    first = expiry._end
+    await asyncio.sleep(0.05)
+    rig.checks.add("c", definition, "passing", "still here")
+    assert rig.checks._running["c"].expiry is expiry
+    assert expiry._end > first
+
+
+async def test_an_alias_that_is_added_again_looks_again(rig: Rig) -> None:
+    rig.checks.add("c", CheckDefinition(alias_service="web"))
+    rig.targets.tell("warning")
+    await rig.reports.reach("c", "warning")
+    rig.checks.add("c", CheckDefinition(alias_service="web"), "passing", "")
+    rig.targets.tell("warning")
+    await until(lambda: len(rig.reports.of("c")) == 2, "it is told again")
 
 
 async def test_a_removed_check_is_silent(rig: Rig, target: HttpTarget) -> None:

@@ -2,8 +2,8 @@
 
 Made of an asyncio protocol and llhttp (httptools): a check needs no pool, no cookies and no
 streams, and thousands of them run in one process. This costs half the CPU of the same request
-through aiohttp (``bench/checks.py`` compares them). The body is read up to a limit and the connection closed, so that a target cannot make
-the agent read gigabytes.
+through aiohttp (``bench/checks.py`` compares them). The body is read up to a limit and the
+connection closed, so that a target cannot make the agent read gigabytes.
 """
 
 from __future__ import annotations

@@ -123,23 +123,28 @@ class Checks:
         self,
         check_id: str,
         definition: CheckDefinition,
-        status: CheckStatus = CRITICAL,
+        status: CheckStatus | None = None,
         output: str = "",
     ) -> list[str]:
         """Run a check; returns warnings. Raises CheckError for an invalid definition.
 
-        ``status`` and ``output`` are what is already known of it: only what differs is
-        reported. A check that runs under the same ID is replaced and keeps its status; with
-        the same definition it goes on undisturbed. A TTL check whose last state has not
-        expired takes it up, and reports it before this returns.
+        ``status`` and ``output`` are what is shown of it already: only what differs from them
+        is reported. Without a status that is critical for a new check, and what it was for one
+        that is replaced. Adding the same definition again does not disturb its rhythm, but
+        renews a TTL. A TTL check that is new here takes up its last state unless it has
+        expired, and reports it before this returns.
         """
         validate(definition)
         adjusted, warnings = adjust(check_id, definition)
         before = self._running.get(check_id)
+        if status is None:
+            status, output = (before.status, before.output) if before else (CRITICAL, "")
         if before is not None:
-            if before.definition == adjusted:
+            if before.definition == adjusted and check_type(adjusted) != "alias":
+                before.status, before.output = status, output
+                if before.expiry is not None:
+                    before.expiry.renew()
                 return warnings
-            status, output = before.status, before.output
             before.stop()
         running = _Running(adjusted, status, output)
         if before is not None:
