@@ -119,7 +119,6 @@ def test_a_lost_lock_ends_the_child(agent: Agent, tmp_path: Path) -> None:
     assert "Lock lost, killing child" in err
     assert told.read_text() == "term\n"
     # The session was ended from outside, so the lock-delay keeps everybody out for a while.
-    assert entry(agent, "jobs/lost/.lock") is not None
     assert agent.consul("lock", "-timeout=300ms", "jobs/lost", "true").code == 1
 
 

@@ -68,28 +68,29 @@ def exec_(
     filters = {"node": node or None, "service": service or None, "tag": tag or None}
     with failing("Error querying Consul agent"):
         client.get("agent/self")
-    with failing("Failed to create session"):
-        session = Session(client, "Remote Exec", fields={"Behavior": "delete"})
-    folder = f"{prefix.strip('/')}/{session.id}/"
     try:
         with interruptible():
-            _tell(verbose, f"Created remote execution session: {session.id}")
-            with failing("Failed to create job file"):
-                body = json.dumps(job).encode()
-                client.put(f"kv/{folder}job", {"acquire": session.id}, body)
-            _tell(verbose, "Uploaded remote execution spec")
-            time.sleep(wait_repl)
-            named = {"Prefix": prefix.strip("/"), "Session": session.id}
-            with failing("Failed to fire event"):
-                fired = client.put(f"event/fire/{_EVENT}", filters, named).json()
-            _tell(verbose, f"Fired remote execution event: {fired['ID']}")
-            return _wait(client, folder, wait, verbose)
+            with failing("Failed to create session"):
+                session = Session(client, "Remote Exec", fields={"Behavior": "delete"})
+            folder = f"{prefix.strip('/')}/{session.id}/"
+            try:
+                _tell(verbose, f"Created remote execution session: {session.id}")
+                with failing("Failed to create job file"):
+                    body = json.dumps(job).encode()
+                    client.put(f"kv/{folder}job", {"acquire": session.id}, body)
+                _tell(verbose, "Uploaded remote execution spec")
+                time.sleep(wait_repl)
+                named = {"Prefix": prefix.strip("/"), "Session": session.id}
+                with failing("Failed to fire event"):
+                    fired = client.put(f"event/fire/{_EVENT}", filters, named).json()
+                _tell(verbose, f"Fired remote execution event: {fired['ID']}")
+                return _wait(client, folder, wait, verbose)
+            finally:
+                session.destroy()
+                with suppress(ApiError):
+                    client.delete(f"kv/{folder}", {"recurse": True})
     except KeyboardInterrupt:
         return 1
-    finally:
-        session.destroy()
-        with suppress(ApiError):
-            client.delete(f"kv/{folder}", {"recurse": True})
 
 
 def _job(args: tuple[str, ...], shell: bool, wait: float) -> dict[str, Any]:

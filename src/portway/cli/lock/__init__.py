@@ -24,6 +24,7 @@ from portway.cli.session import Session
 
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 _CHILD_FAILED = 2  # the exit code, with -child-exit-code
+_GIVEN_UP = "Shutdown triggered or timeout during lock acquisition"
 _STOP = (signal.SIGINT, signal.SIGTERM)
 _PASSED_ON = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -84,30 +85,38 @@ def lock(
     events: Events = queue.SimpleQueue()
     with failing("Error querying Consul agent"):
         client.get("agent/self")
-    with failing("Lock acquisition failed"):
-        # The keys of contenders for a semaphore go with their sessions.
-        fields = {"Behavior": "delete"} if n > 1 else None
-        session = Session(client, name, fields=fields, lost=lambda: events.put("lost"))
-    try:
-        holder: Lock
-        if n == 1:
-            key = posixpath.join(prefix, ".lock")
-            say(f"Setting up lock at path: {key}")
-            holder = Mutex(client, key, session.id)
-        else:
-            say(f"Setting up semaphore (limit {n}) at prefix: {prefix}")
-            holder = Semaphore(client, prefix, n, session.id)
-        stop = _Stop(events)
-        with child.handling(stop, _STOP):
-            if not _acquire(holder, Deadline(timeout or older["try"]), stop, say):
+    program = Child(to_run, None if pass_stdin else subprocess.DEVNULL)
+    deadline = Deadline(timeout or older["try"])
+    stop = _Stop(events)
+    with child.handling(stop, _STOP):
+        try:
+            # The keys of contenders for a semaphore go with their sessions.
+            fields = {"Behavior": "delete"} if n > 1 else None
+            with failing("Lock acquisition failed"):
+                session = Session(client, name, fields=fields, lost=lambda: events.put("lost"))
+        except KeyboardInterrupt:
+            click.echo(_GIVEN_UP, err=True)
+            return 1
+        try:
+            holder: Lock
+            if n == 1:
+                key = posixpath.join(prefix, ".lock")
+                say(f"Setting up lock at path: {key}")
+                holder = Mutex(client, key, session.id)
+            else:
+                say(f"Setting up semaphore (limit {n}) at prefix: {prefix}")
+                holder = Semaphore(client, prefix, n, session.id)
+            if not _acquire(holder, deadline, stop, say):
                 return 1
-            program = Child(to_run, None if pass_stdin else subprocess.DEVNULL)
             code = _hold(client, holder, program, monitor_retry, events, say)
             if not _release(holder, say):
                 return 1
-        return 1 if code == 1 else _CHILD_FAILED * (code != 0 and child_exit_code)
-    finally:
-        session.destroy()
+        except KeyboardInterrupt:
+            click.echo(_GIVEN_UP, err=True)
+            return 1
+        finally:
+            session.destroy()
+    return 1 if code == 1 else _CHILD_FAILED * (code != 0 and child_exit_code)
 
 
 class _Voice:
@@ -150,7 +159,7 @@ def _acquire(holder: Lock, deadline: Deadline, stop: _Stop, say: _Voice) -> bool
         stop.waiting = False
         click.echo(f"Lock acquisition failed: {error}", err=True)
         return False
-    click.echo("Shutdown triggered or timeout during lock acquisition", err=True)
+    click.echo(_GIVEN_UP, err=True)
     return False
 
 
