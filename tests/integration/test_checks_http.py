@@ -152,6 +152,21 @@ async def test_a_huge_body_is_not_read(target: HttpTarget) -> None:
     assert result.output.endswith("Output: " + "x" * 10)
 
 
+async def test_what_is_expected_of_an_answer(target: HttpTarget) -> None:
+    url = f"http://127.0.0.1:{target.port}/"
+    target.answer = reply("401 Unauthorized", "x" * 20000 + "the end")
+    result = await check(url, expect_status=[401, 403], expect_body="the end$")
+    assert result == ("passing", f"HTTP GET {url}: 401 Unauthorized Output: " + "x" * 4096)
+    result = await check(url, expect_body="the end$")
+    assert result.status == "critical"
+    target.answer = reply("200 OK", "degraded")
+    result = await check(url, expect_body="^fine")
+    assert result == (
+        "critical",
+        f'HTTP GET {url}: 200 OK (body does not match "^fine") Output: degraded',
+    )
+
+
 @pytest.mark.parametrize(
     "sends",
     ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from portway.discovery.checks.dial import Address
 from portway.discovery.checks.http import judged
 from portway.discovery.checks.http_exchange import MAX_HEAD, Exchange, ExchangeError
+from portway.discovery.checks.http_expectation import expectation_of
 from portway.discovery.checks.http_request import (
     Request,
     RequestError,
@@ -21,6 +22,8 @@ from portway.discovery.checks.http_request import (
     redirected,
     shown,
 )
+from portway.discovery.checks.result import Result
+from portway.discovery.model import CheckDefinition
 
 AGENT = "Consul Health Check"
 Pairs = list[tuple[str, str]]
@@ -237,8 +240,37 @@ def test_passwords_are_not_shown(url: str, text: str) -> None:
     ],
 )  # fmt: skip
 def test_statuses(status: int, reason: str, expected: tuple[str, str]) -> None:
-    result = judged("GET", "http://h/", Response(status, reason, "", b"fine"))
+    result = judge(Response(status, reason, "", b"fine"), CheckDefinition(http="http://h/"))
     assert result == (expected[0], f"HTTP GET http://h/: {expected[1]} Output: fine")
+
+
+def judge(response: Response, definition: CheckDefinition) -> Result:
+    return judged("GET", "http://h/", response, expectation_of(definition), 4)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "body", "answer", "expected"),
+    [
+        ([401], "", (401, b""), ("passing", "401 x Output: ")),
+        ([401], "", (200, b""), ("critical", "200 x Output: ")),
+        ([401, 200], "", (200, b""), ("passing", "200 x Output: ")),
+        ([401], "", (429, b""), ("warning", "429 x Output: ")),
+        ([429], "", (429, b""), ("passing", "429 x Output: ")),
+        ([], '"state":"(up|ok)"', (200, b'{"state":"ok"}'), ("passing", '200 x Output: {"st')),
+        ([], "up", (200, b"down"), ("critical", '200 x (body does not match "up") Output: down')),
+        ([], "up", (503, b"up"), ("critical", "503 x Output: up")),
+        ([503], "up", (503, b"up"), ("passing", "503 x Output: up")),
+        ([429], "up", (429, b"no"), ("critical", '429 x (body does not match "up") Output: no')),
+        ([], "ü", (200, "zurück".encode()), ("passing", "200 x Output: zur")),
+        ([], "up", (200, b"\xff up"), ("passing", "200 x Output: \ufffd up")),
+    ],
+)
+def test_expectations(
+    statuses: list[int], body: str, answer: tuple[int, bytes], expected: tuple[str, str]
+) -> None:
+    definition = CheckDefinition(http="http://h/", expect_status=statuses, expect_body=body)
+    result = judge(Response(answer[0], "x", "", answer[1]), definition)
+    assert result == (expected[0], f"HTTP GET http://h/: {expected[1]}")
 
 
 class Wire(asyncio.Transport):

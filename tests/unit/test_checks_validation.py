@@ -68,6 +68,18 @@ INVALID = [
         CheckDefinition(ttl=TEN, failures_before_warning=1),
         "FailuresBeforeWarning can't be higher than FailuresBeforeCritical",
     ),
+    (
+        CheckDefinition(tcp="x:1", interval=TEN, expect_body="up"),
+        "ExpectStatus and ExpectBody are for HTTP checks only",
+    ),
+    (
+        CheckDefinition(http="http://x/", interval=TEN, expect_status=[200, 99]),
+        "ExpectStatus must be between 200 and 599, not 99",
+    ),
+    (
+        CheckDefinition(http="http://x/", interval=TEN, expect_body="(up"),
+        'ExpectBody is no regular expression: "(up": missing ): (up',
+    ),
 ]
 
 

@@ -8,6 +8,9 @@ unless ``disable_redirects`` is set. ``https`` URLs are verified against the sys
 authorities; ``tls_server_name`` replaces the name that is sent and verified,
 ``tls_skip_verify`` verifies nothing.
 
+``expect_status`` lists the statuses that are passing instead of 2xx, and ``expect_body`` is a
+regular expression (RE2) that the first 64 kB of the body have to match; Consul has neither.
+
 The output holds the start of the body, up to the output limit; the rest is not read. The
 timeout (10 s) is for the whole of it, redirects and body included: a body that does not come
 is critical.
@@ -22,6 +25,7 @@ from functools import partial
 from portway.discovery.checks.context import Context
 from portway.discovery.checks.dial import DialError, connect
 from portway.discovery.checks.http_exchange import Exchange, ExchangeError
+from portway.discovery.checks.http_expectation import BODY_LIMIT, Expectation, expectation_of
 from portway.discovery.checks.http_request import (
     MAX_REQUESTS,
     Request,
@@ -60,33 +64,39 @@ def prepare(definition: CheckDefinition, context: Context) -> Callable[[], Await
         return refused
 
     limit = limit_of(definition, context.settings.output_max_size)
+    expected = expectation_of(definition)
+    read = max(limit, BODY_LIMIT) if expected.body is not None else limit
 
     async def run() -> Result:
-        return await _run(definition, context, request, limit)
+        answer = await _run(definition, context, request, read)
+        if isinstance(answer, Result):
+            return answer
+        return judged(method, definition.http, answer, expected, limit)
 
     return run
 
 
-def judged(method: str, url: str, response: Response) -> Result:
-    """The result of an answer."""
+def judged(method: str, url: str, response: Response, expected: Expectation, limit: int) -> Result:
+    """The result of an answer; ``limit`` in bytes of its body to show."""
     line = f"{response.status} {response.reason}".rstrip()
-    output = f"HTTP {method} {shown(url)}: {line} Output: {decoded(response.body)}"
-    if 200 <= response.status <= 299:
+    wrong = expected.unmet(response)
+    body = decoded(response.body[:limit])
+    output = f"HTTP {method} {shown(url)}: {line}{wrong or ''} Output: {body}"
+    if wrong is None:
         return passing(output)
-    return warning(output) if response.status == 429 else critical(output)
+    return warning(output) if response.status == 429 and not wrong else critical(output)
 
 
 async def _run(
     definition: CheckDefinition, context: Context, request: Request, limit: int
-) -> Result:
-    method, url = request.method, request.url
+) -> Response | Result:
     end = asyncio.get_running_loop().time() + (definition.timeout or TIMEOUT)
     try:
         for _ in range(MAX_REQUESTS):
             response = await _exchange(definition, context, request, limit, end)
             following = None if definition.disable_redirects else redirected(request, response)
             if following is None:
-                return judged(method, url, response)
+                return response
             request = following
     except (DialError, ExchangeError, RequestError) as error:
         return critical(failed(request.method, request.url, error))

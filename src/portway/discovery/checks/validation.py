@@ -11,6 +11,7 @@ import msgspec
 
 from portway.config import Duration
 from portway.discovery.checks import os_service, script
+from portway.discovery.checks.http_expectation import expectation_of
 from portway.discovery.checks.result import CheckError
 from portway.discovery.checks.settings import Settings
 from portway.discovery.model import CheckDefinition
@@ -74,6 +75,7 @@ def validate(definition: CheckDefinition) -> None:
     for applies, text in wrong:
         if applies:
             raise CheckError(text)
+    expectation_of(definition)
 
 
 def permit(definition: CheckDefinition, settings: Settings, *, remote: bool) -> None:

@@ -44,6 +44,10 @@ class CheckDefinition(Wire):
     header: dict[str, list[str]] = {}
     body: str = ""
     disable_redirects: bool = False
+    expect_status: list[int] = []
+    """Statuses of an HTTP answer that are passing, instead of 2xx (not in Consul)."""
+    expect_body: str = ""
+    """RE2 expression that an HTTP body has to match (not in Consul)."""
     tcp: str = ""
     tcp_use_tls: bool = field(name="TCPUseTLS", default=False)
     udp: str = ""
