@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -34,8 +35,15 @@ _LEAVE_TIMEOUT = 15.0  # seconds a graceful end may take
 
 def main(loaded: Loaded) -> int:
     """Run an agent until it is told to end; returns the exit code."""
+    _raise_file_limit()
     code: int = uvloop.run(_Process(loaded).run())
     return code
+
+
+def _raise_file_limit() -> None:
+    """Let the process open what the system lets it: each blocked query holds a connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Process:
