@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ from portway.store import (
     Store,
     StoreError,
 )
-from portway.store.sqlite import Limits, open_sqlite
+from portway.store.sqlite import Limits, files, open_sqlite
+from portway.store.sqlite.database import Database
+from portway.store.sqlite.messages import Commit, Grant
 from tests.unit.store_rig import Recorder, opened, put, until
 
 
@@ -137,6 +140,17 @@ class TestBounds:
             await asyncio.gather(*[put(store, f"{n}") for n in range(50)])
         assert (await store.status()).bytes < 2 * size
 
+    async def test_the_versions_of_a_key(self, tmp_path: Path) -> None:
+        async with opened("file", tmp_path, {"kv/": 4, "kv/more": 6}) as store:
+            for number in range(100):
+                await asyncio.gather(*[put(store, f"{k}/{number % 3}") for k in ("kv", "kv/more")])
+            await store.compact(await store.revision())
+        database = sqlite3.connect(tmp_path / "store" / "store.db")
+        rows = database.execute("SELECT key, count(*) FROM log GROUP BY key ORDER BY key")
+        counts = {"kv/0": 4, "kv/1": 4, "kv/2": 4, "kv/more/0": 6, "kv/more/1": 6, "kv/more/2": 6}
+        assert dict(rows) == counts
+        database.close()
+
     async def test_the_history_of_deleted_keys(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -152,6 +166,14 @@ class TestBounds:
             remembered = [n for n in range(200) if await store.versions(f"{n:03}")]
             assert remembered == list(range(180, 200))
             assert len(await store.versions("199")) == 2
+
+
+def test_commits_are_synced_to_the_disk(tmp_path: Path) -> None:
+    """Kills of processes cannot show it: only a loss of power does."""
+    connection = files.open_database(tmp_path / "store.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    connection.close()
 
 
 class TestRefusal:
@@ -332,6 +354,26 @@ class TestWriter:
         assert live.batches == replayed.batches
         assert set(acknowledged) <= set(live.changes)
         assert failed >= 8
+        await store.close()
+
+    async def test_what_was_stored_and_not_answered_is_seen(self, tmp_path: Path) -> None:
+        store, pid = await self.start(tmp_path)
+        watcher = Recorder()
+        await store.watch("", 0, watcher)
+        await put(store, "a")
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+            time.sleep(0.001)  # noqa: ASYNC251 - the store must not notice yet
+        # What the writer does when it is killed between its commit and its answer.
+        path = tmp_path / "store" / "store.db"
+        database = Database(files.open_database(path), path, {}, Limits())
+        database.apply([Commit(7, [], [], [("b", b"unanswered", 0)]), Grant(8, 77, 0.1)])
+        database.apply([Commit(9, [], [], [("c", b"leased", 77)])])
+        database.close()
+        await until(lambda: len(watcher.batches) == 4)
+        expected = [(1, "a", b""), (2, "b", b"unanswered"), (3, "c", b"leased"), (4, "c", None)]
+        assert watcher.changes == expected
+        assert await store.revision() == 4
         await store.close()
 
     async def test_a_store_that_cannot_be_opened_again(self, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -147,6 +148,18 @@ class TestCommit:
             Committed(True, 3),
             Committed(True, 4),
         ]
+
+    async def test_unchanged_sees_deletions_that_wait_before_it(self, store: Store) -> None:
+        await store.commit([], [Put(f"d/{name}", b"") for name in "abc"])
+        outcomes = await asyncio.gather(
+            store.commit([], [Delete("d/a"), Delete("d/b")]),
+            store.commit([Unchanged("d/", 0)], [Put("not all are gone", b"")]),
+            store.commit([], [Delete("d/c")]),
+            store.commit([Unchanged("d/", 0)], [Put("all are gone", b"")]),
+            store.commit([], [Put("d/a", b"")]),
+            store.commit([Unchanged("d/", 3)], [Put("one is back", b"")]),
+        )
+        assert [outcome.succeeded for outcome in outcomes] == [True, False, True, True, True, False]
 
     async def test_a_commit_that_changes_nothing_makes_no_revision(self, store: Store) -> None:
         watcher = Recorder()
@@ -403,6 +416,12 @@ class TestLeases:
             await asyncio.sleep(0.05)
         assert watcher.changes == [(3, "left", None)]
         assert await store.keep_alive(kept)
+
+    async def test_when_its_time_is_over_it_cannot_be_renewed(self, store: Store) -> None:
+        """Even if nobody has noticed yet."""
+        lease = await store.grant(0.05)
+        time.sleep(0.1)  # noqa: ASYNC251 - the loop must not come to look at it
+        assert await store.keep_alive(lease) is False
 
     async def test_revoke_deletes_its_keys_at_once(self, store: Store) -> None:
         lease = await store.grant(60)

@@ -69,15 +69,14 @@ def serve(connection: socket.socket, database: Database) -> None:
     backlog: deque[Request] = deque()
     ended = False
     while True:
-        flags = 0
-        while not ended and len(backlog) < _MAX_GROUP:
-            if backlog:
-                flags = socket.MSG_DONTWAIT
+        received = 0
+        while not ended and len(backlog) < _MAX_GROUP and received < _MAX_GROUP_BYTES:
             try:
-                data = connection.recv(_RECEIVE, flags)
+                data = connection.recv(_RECEIVE, socket.MSG_DONTWAIT if backlog else 0)
             except BlockingIOError:
                 break
             ended = not data
+            received += len(data) if backlog else 0
             for frame in frames.feed(data):
                 backlog.extend(frame)
         if not backlog:

@@ -18,16 +18,19 @@ _READERS = 2
 
 
 class Readers:
-    """A few threads and connections for reads of a database file."""
+    """A few threads and connections for reads of a database file. Raises StoreError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        for _ in range(_READERS):
-            connection = schema.connect(str(path))
-            connection.execute("PRAGMA query_only = ON")
-            self._idle.put(connection)
+        try:
+            for _ in range(_READERS):
+                connection = schema.connect(str(path))
+                connection.execute("PRAGMA query_only = ON")
+                self._idle.put(connection)
+        except sqlite3.Error as error:
+            raise explain(path, error) from error
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with a connection. Raises StoreError."""
