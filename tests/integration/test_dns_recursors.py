@@ -99,6 +99,12 @@ async def test_a_recursor_may_have_a_name(
         assert await short(listener, "www.example.test", transport) == ["192.0.2.7"]
 
 
+async def test_a_recursor_whose_name_makes_no_sense_is_a_failure(discovery: Discovery) -> None:
+    async with answering(discovery, recursors=("x" * 70 + ".test",)) as listener:
+        for transport in ("+notcp", "+tcp"):
+            assert "status: SERVFAIL" in await dig(listener, "www.example.test", transport)
+
+
 async def test_a_service_elsewhere_is_resolved(discovery: Discovery, recursor: str) -> None:
     await register(discovery, "ext", "alias.example.test", Service="db", Port=5432)
     await register(discovery, "n1", "10.0.0.1", Service="cdn", Address="www.example.test", Port=443)

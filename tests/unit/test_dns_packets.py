@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portway.discovery.dns.message import Names
+from portway.discovery.dns.compiled import Names
 from portway.discovery.dns.records import wire_name
 from portway.discovery.dns.request import (
     HEADER,

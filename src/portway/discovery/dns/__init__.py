@@ -5,7 +5,7 @@
 """
 
 from portway.discovery.dns.answers import Answers
-from portway.discovery.dns.lookup import Executed, Queries
+from portway.discovery.dns.found import Executed, Queries
 from portway.discovery.dns.server import Listener, serve_dns
 from portway.discovery.dns.settings import DnsSettings, Soa
 

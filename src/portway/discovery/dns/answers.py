@@ -11,10 +11,11 @@ import structlog
 
 from portway.discovery.acl import DENY_ALL, AclError, Authorizer
 from portway.discovery.dns.cache import Cache, Entry, Rendered
-from portway.discovery.dns.lookup import Found, Queries, Question, World, look_up
+from portway.discovery.dns.compiled import compile_answer
+from portway.discovery.dns.found import Found, Queries, Question, World
+from portway.discovery.dns.lookup import look_up
 from portway.discovery.dns.message import (
     Limits,
-    compile_answer,
     error,
     put_together,
     tcp_limits,
@@ -31,6 +32,7 @@ from portway.discovery.dns.request import (
     Request,
     parse_request,
 )
+from portway.discovery.dns.seldom import Seldom
 from portway.discovery.dns.settings import DnsSettings, Labels
 from portway.discovery.state import State
 
@@ -75,6 +77,7 @@ class Answers:
         self._queries = queries
         self._token = token
         self._recursors = Recursors()
+        self._logs = Seldom()
         self._authorizer: Authorizer | None = None
         self._epoch = state.view.epoch
         self._entries: Cache[tuple[Labels, int, bytes], Entry] = Cache(_MOST_BLOCKS)
@@ -121,9 +124,23 @@ class Answers:
         try:
             reply = self._answer(request, packet, source, tcp)
         except Exception:  # a mistake of ours costs one answer, not the listener
+            reply = self._failed(request)
+        if isinstance(reply, bytes):
+            return packet[:2] + reply
+        return None if reply is None else self._guarded(reply, request, packet)
+
+    async def _guarded(
+        self, reply: Coroutine[Any, Any, bytes], request: Request, packet: bytes
+    ) -> bytes:
+        try:
+            return await reply
+        except Exception:
+            return packet[:2] + self._failed(request)
+
+    def _failed(self, request: Request) -> bytes:
+        if self._logs():
             _log.exception("DNS question failed", name=b".".join(request.labels))
-            reply = self._error(request, SERVFAIL)
-        return packet[:2] + reply if isinstance(reply, bytes) else reply
+        return self._error(request, SERVFAIL)
 
     def _answer(self, request: Request, packet: bytes, source: str, tcp: bool) -> Reply:
         code = BADVERS if request.version else NOTIMP if request.kind in (AXFR, IXFR) else 0

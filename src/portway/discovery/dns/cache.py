@@ -8,7 +8,8 @@ from math import perm
 from random import random
 from typing import Generic, TypeVar
 
-from portway.discovery.dns.message import Compiled, Limits, choices, put_together
+from portway.discovery.dns.compiled import Compiled
+from portway.discovery.dns.message import Limits, choices, put_together
 from portway.discovery.dns.request import Request
 from portway.discovery.state import Topic
 

@@ -10,6 +10,7 @@ import structlog
 
 from portway.discovery.dns.records import AAAA, CNAME, IN, A, Record, wire_name
 from portway.discovery.dns.request import HEADER, NXDOMAIN, read_name, read_question
+from portway.discovery.dns.seldom import Seldom
 from portway.discovery.dns.settings import DnsSettings, Labels
 
 _MOST_UNDER_WAY = 1024
@@ -24,6 +25,7 @@ class Recursors:
 
     def __init__(self) -> None:
         self._under_way = 0
+        self._logs = Seldom()
 
     async def ask(self, packet: bytes, settings: DnsSettings, tcp: bool) -> bytes | None:
         """The reply to a request, with its ID; ``None`` when nobody has one.
@@ -62,9 +64,9 @@ class Recursors:
                 async with asyncio.timeout(settings.recursor_timeout):
                     reply = await exchange(number + packet[2:], address)
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                _log.warning(
-                    "recursor did not answer", recursor=address[0], error=str(error) or "timeout"
-                )
+                if self._logs():
+                    reason = str(error) or "timeout"
+                    _log.warning("recursor did not answer", recursor=address[0], error=reason)
                 continue
             if reply[3] & 0xF in (0, NXDOMAIN):
                 return packet[:2] + reply[2:]

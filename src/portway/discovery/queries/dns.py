@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from portway.discovery.acl import AclError, Authorizer
-from portway.discovery.dns.lookup import Executed
+from portway.discovery.dns.found import Executed
 from portway.discovery.operations.durations import go_duration
 from portway.discovery.queries.execute import QueryNotFoundError, Source, execute
 from portway.discovery.queries.template import TemplateError
