@@ -167,7 +167,7 @@ REQUESTS = [
     Wrong("PUT", "/v1/agent/check/pass/none", "", 404, 'Unknown check ID "none"'),
     Wrong("PUT", "/v1/agent/check/update/none", '{"Status": "ill"}', 400, "Invalid check status"),
     Wrong("PUT", "/v1/agent/check/update/none", '{"Status": "passing"}', 404, "Unknown check ID"),
-    Wrong("PUT", "/v1/agent/token/colour", '{"Token": "x"}', 404, 'Token "colour" is unknown'),
+    Wrong("PUT", "/v1/agent/token/agent", '{"Token": "x"}', 401, "ACL support disabled"),
     Wrong("GET", "/v1/agent/monitor?loglevel=loud", "", 400, "Unknown log level: loud"),
     Wrong("GET", "/v1/agent/health/service/id/none", "", 404, ""),
     Wrong("GET", "/v1/agent/health/service/name/none?format=text", "", 404, ""),

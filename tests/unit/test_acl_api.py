@@ -330,9 +330,14 @@ MANAGEMENT = "00000000-0000-0000-0000-000000000001"
             400,
             "Token Accessor ID in URL and payload do not match",
         ),
-        ("PUT", f"token/{ROOT}/clone", {}, 404, "Requested token does not exist: ACL not found"),
+        ("PUT", f"token/{ROOT}/clone", {}, 403, "token does not exist: ACL not found"),
+        ("PUT", "token/x/clone", {}, 500, "failed acl token lookup: index error: UUID must be 36"),
         ("GET", "token/", None, 400, "Missing token AccessorID"),
-        ("GET", f"token/{ROOT}", None, 404, "Requested token does not exist: ACL not found"),
+        ("GET", f"token/{ROOT}", None, 403, "token does not exist: ACL not found"),
+        ("GET", "token/x", None, 500, "failed acl token lookup: index error: UUID must be 36 char"),
+        ("GET", "policy/x", None, 500, "failed acl policy lookup: index error: UUID must be 36"),
+        ("GET", "role/x", None, 500, "failed acl role lookup: index error: UUID must be 36 char"),
+        ("GET", "binding-rule/x", None, 500, "failed acl binding rule lookup: index error: UUID"),
         ("DELETE", "token/x", None, 500, "Accessor ID is missing or an invalid UUID"),
         ("DELETE", f"token/{ROOT}", None, 404, "Cannot find token to delete"),
         (
@@ -495,7 +500,7 @@ async def test_life_of_a_token(agent: Agent) -> None:
     assert (changed["Description"], changed.get("Policies")) == ("other", None)
     assert changed["SecretID"] == made["SecretID"]
     assert (await agent.call("DELETE", path)).json() is True
-    assert (await agent.get(path)).status == 404
+    assert (await agent.get(path)).status == 403
     refused = await agent.get("/v1/acl/policies", token=made["SecretID"])
     assert (refused.status, refused.text) == (403, "ACL not found")
 
@@ -582,7 +587,7 @@ async def test_expired_tokens_are_unknown_and_then_gone(agent: Agent) -> None:
 
     wanted = TokenRequest(expiration_time=early + timedelta(hours=1))
     token = await server.transact(lambda draft: token_operations.create(acl, draft, wanted, early))
-    assert (await agent.get(f"/v1/acl/token/{token.accessor_id}")).status == 404
+    assert (await agent.get(f"/v1/acl/token/{token.accessor_id}")).status == 403
     answer = await agent.get("/v1/acl/token/self", token=token.secret_id)
     assert (answer.status, answer.text) == (404, "Supplied token does not exist")
     answer = await agent.get("/v1/acl/tokens", token=token.secret_id)

@@ -126,7 +126,7 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "DELETE /v1/acl/auth-method/": Case("/v1/acl/auth-method/x", ACL_WRITE, statuses=(404,)),
     "PUT /v1/acl/binding-rule": Case("/v1/acl/binding-rule", ACL_WRITE, {}, statuses=(500,)),
     "GET /v1/acl/binding-rules": Case("/v1/acl/binding-rules", ACL_READ),
-    "GET /v1/acl/binding-rule/": Case("/v1/acl/binding-rule/x", ACL_READ, statuses=(404,)),
+    "GET /v1/acl/binding-rule/": Case(f"/v1/acl/binding-rule/{ROOT}", ACL_READ, statuses=(404,)),
     "PUT /v1/acl/binding-rule/": Case("/v1/acl/binding-rule/x", ACL_WRITE, {}, statuses=(500,)),
     "DELETE /v1/acl/binding-rule/": Case("/v1/acl/binding-rule/x", ACL_WRITE, statuses=(404,)),
     "POST /v1/acl/login": Public("/v1/acl/login", "its credential is checked", {}),

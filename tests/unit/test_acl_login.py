@@ -274,8 +274,8 @@ async def test_a_login_without_a_rule_is_refused(agent: Agent) -> None:
             "invalid Binding Rule: BindVars cannot be set when bind type is not templated-policy.",
         ),
         (
-            {"BindType": "role", "BindName": "a", "Selector": "value.x == 1"},
-            'invalid Binding Rule: Selector is invalid: Selector "value.x" is not valid',
+            {"BindType": "role", "BindName": "a", "Selector": "x == 1"},
+            'invalid Binding Rule: Selector is invalid: Selector "x" is not valid',
         ),
         ({"AuthMethod": "none"}, 'cannot find auth method with name "none"'),
     ],

@@ -91,8 +91,11 @@ def server_service(config: AgentConfig) -> Service:
     )
 
 
-def member_of(config: AgentConfig) -> dict[str, Any]:
-    """The agent as a member of its cluster (``/v1/agent/members``)."""
+def member_of(config: AgentConfig, wan: bool = False) -> dict[str, Any]:
+    """The agent as a member of its cluster (``/v1/agent/members``).
+
+    Among the servers of all datacenters (``wan``) its name carries its own datacenter.
+    """
     tags = {
         "acls": "1" if config.acl.enabled else "0",
         "build": f"{CONSUL}:portway",
@@ -117,9 +120,9 @@ def member_of(config: AgentConfig) -> dict[str, Any]:
     if config.grpc_tls_port > 0:
         tags["grpc_tls_port"] = str(config.grpc_tls_port)
     return {
-        "Name": config.node_name,
-        "Addr": config.advertise_lan,
-        "Port": config.ports.serf_lan,
+        "Name": f"{config.node_name}.{config.datacenter}" if wan else config.node_name,
+        "Addr": config.advertise_wan if wan else config.advertise_lan,
+        "Port": config.ports.serf_wan if wan else config.ports.serf_lan,
         "Tags": tags,
         "Status": ALIVE,
         "ProtocolMin": _PROTOCOL_MIN,

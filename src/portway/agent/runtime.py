@@ -142,9 +142,9 @@ class Runtime:
         """This agent's node."""
         return node_of(self.config)
 
-    def members(self) -> list[dict[str, Any]]:
-        """The members of the cluster: this agent alone."""
-        return [member_of(self.config)]
+    def members(self, wan: bool = False) -> list[dict[str, Any]]:
+        """The members of the cluster, or the servers of all of them: this agent alone."""
+        return [] if wan and self.config.ports.serf_wan <= 0 else [member_of(self.config, wan)]
 
     def _take_tokens(self, tokens: dict[str, str]) -> None:
         self.tokens.update({name: secret for name, secret in tokens.items() if secret})
@@ -262,6 +262,7 @@ def api_settings(config: AgentConfig) -> Settings:
         server_address=f"{config.advertise_lan}:{config.ports.server}",
         default_policy=config.acl.default_policy,
         down_policy=config.acl.down_policy,
+        default_intention_allow=config.default_intention_policy == "allow",
         default_token=config.acl.tokens.default,
         dev_mode=config.dev_mode,
         default_query_time=config.default_query_time,

@@ -15,6 +15,7 @@ from portway.agent.config.error import ConfigError
 from portway.agent.registration import RegistrationError
 from portway.agent.runtime import Runtime
 from portway.agent.sanitized import sanitized
+from portway.discovery.acl import AclDisabledError
 from portway.discovery.api.answer import EMPTY, Answer, json_answer
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request, not_found
@@ -139,7 +140,8 @@ class AgentApi:
     async def members(self, request: Request) -> Answer:
         """The members the caller may see."""
         matches = row_filter(request, Member)
-        members = [msgspec.convert(row, Member) for row in self._runtime.members()]
+        wan = request.has("wan")
+        members = [msgspec.convert(row, Member) for row in self._runtime.members(wan)]
         visible = [member for member in members if request.allows("node", "read", member.name)]
         if len(visible) < len(members):
             request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
@@ -197,6 +199,8 @@ class AgentApi:
 
     async def token(self, request: Request) -> Answer:
         """Replace one of the agent's own tokens."""
+        if not request.context.tokens.enabled:
+            raise AclDisabledError
         self._require(request, "write")
         name = _TOKENS.get(request.rest)
         if name is None:

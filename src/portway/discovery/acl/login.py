@@ -7,8 +7,8 @@ from datetime import datetime
 
 from portway.config import Duration
 from portway.discovery.acl.errors import AclError, PermissionDeniedError
-from portway.discovery.acl.jwt import Identity, JwtConfig, JwtValidator, read_config
-from portway.discovery.acl.methods import interpolated, selectable, valid_bind
+from portway.discovery.acl.jwt import Identity, JwtValidator, read_config
+from portway.discovery.acl.methods import Selectable, interpolated, valid_bind
 from portway.discovery.acl.requests import LoginRequest, TokenRequest
 from portway.discovery.acl.tokens import create_by_login
 from portway.discovery.filter import compile_filter
@@ -65,10 +65,9 @@ def grant(
         local=method.token_locality != "global",  # noqa: S105  no password
         expiration_ttl=Duration.parse(method.max_token_ttl or 0),
     )
-    config = read_config(method.config)
     for rule_id in sorted(acl.rules_by_method.get(method.name.lower(), ())):
         rule = draft.get(acl.rules, rule_id)
-        if rule is not None and _selects(rule, config, identity):
+        if rule is not None and _selects(rule, identity):
             _bind(acl, rule, identity, wanted, datacenter)
     if not (
         wanted.policies
@@ -81,10 +80,9 @@ def grant(
     return create_by_login(acl, draft, wanted, now)
 
 
-def _selects(rule: BindingRule, config: JwtConfig, identity: Identity) -> bool:
-    names = tuple(sorted(config.claims.values())), tuple(sorted(config.list_claims.values()))
+def _selects(rule: BindingRule, identity: Identity) -> bool:
     row = {"value": identity.values, "list": identity.lists}
-    return compile_filter(rule.selector, selectable(*names))(row)
+    return compile_filter(rule.selector, Selectable)(row)
 
 
 def _bind(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from portway.discovery.acl.errors import AclError
 from portway.discovery.acl.grants import is_uuid, new_id
@@ -15,6 +14,17 @@ from portway.discovery.acl.tokens import MIN_TTL, NotFoundError
 from portway.discovery.filter import FilterError, compile_filter
 from portway.discovery.model.acl import AuthMethod, BindingRule
 from portway.discovery.state import Acl, Draft
+
+
+class Selectable(TypedDict):
+    """What selectors of binding rules ask for: ``value.x`` and ``list.y``.
+
+    Any name may stand for x and y: what an identity lacks is equal to nothing.
+    """
+
+    value: dict[str, str]
+    list: dict[str, list[str]]
+
 
 _NAME = re.compile(r"[A-Za-z0-9\-_]{1,128}")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9\-_]{1,256}")
@@ -104,11 +114,8 @@ def write_rule(acl: Acl, draft: Draft, rule_id: str, request: BindingRuleRequest
         raise AclError(f'cannot find auth method with name "{name}"')
     config = read_config(method.config)
     if request.selector:
-        kind = selectable(
-            tuple(sorted(config.claims.values())), tuple(sorted(config.list_claims.values()))
-        )
         try:
-            compile_filter(request.selector, kind)
+            compile_filter(request.selector, Selectable)
         except FilterError as error:
             raise AclError(f"invalid Binding Rule: Selector is invalid: {error.reason}") from None
     _check_bind(request, frozenset(f"value.{value}" for value in config.claims.values()))
@@ -172,13 +179,3 @@ def valid_bind(bind_type: str, name: str, variable: str) -> bool:
 def interpolated(text: str, variables: dict[str, str]) -> str:
     """The text with ``${value.name}`` filled in, in lower case. Raises KeyError."""
     return _VARIABLE.sub(lambda found: variables[found[1]].lower(), text)
-
-
-@lru_cache(maxsize=256)
-def selectable(values: tuple[str, ...], lists: tuple[str, ...]) -> type:
-    """The fields that selectors of an auth method can ask for: ``value.x`` and ``list.y``."""
-    value: Any = TypedDict("value", dict.fromkeys(values, str))  # type: ignore[misc]
-    many: Any = TypedDict("many", dict.fromkeys(lists, list[str]))  # type: ignore[misc]
-    kind: Any = TypedDict("kind", {"value": value, "list": many})
-    found: type = kind
-    return found

@@ -27,6 +27,18 @@ class NotFoundError(AclError):
     status = 404
 
 
+class TokenNotFoundError(AclError):
+    """The token to be read or cloned does not exist.
+
+    Like the refusal of an unknown caller, and other than for policies and roles, this is a 403.
+    """
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("token does not exist: ACL not found")
+
+
 def create(acl: Acl, draft: Draft, request: TokenRequest, now: datetime) -> Token:
     """A new token."""
     if request.auth_method:
@@ -80,7 +92,7 @@ def clone(acl: Acl, draft: Draft, accessor: str, description: str, now: datetime
     """A new token that grants what another one does, with its expiry."""
     old = draft.get(acl.tokens, accessor)
     if old is None or old.expired(now):
-        raise NotFoundError("Requested token does not exist: ACL not found")
+        raise TokenNotFoundError
     if old.auth_method:
         raise AclError("Cannot clone a token created from an auth method")
     token = replace(

@@ -11,7 +11,14 @@ from portway.discovery.acl import methods as operations
 from portway.discovery.acl.jwt import JwtValidator
 from portway.discovery.acl.requests import AuthMethodRequest, BindingRuleRequest, LoginRequest
 from portway.discovery.acl.resolve import utc_now
-from portway.discovery.api.acl_tokens import MISSING, TURN, acl_of, resolver_of, shown
+from portway.discovery.api.acl_tokens import (
+    MISSING,
+    TURN,
+    acl_of,
+    check_id,
+    resolver_of,
+    shown,
+)
 from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import read
 from portway.discovery.api.decode import decode
@@ -101,6 +108,7 @@ async def get_rule(request: Request) -> Answer:
     """Read a binding rule."""
     rule_id = _rest(request, "Missing binding rule ID")
     acl = acl_of(request, "read")
+    check_id(rule_id, "binding rule")
     rule = (await read(request, lambda: acl.read(acl.rules, acl.rules.get(rule_id)))).value
     if rule is None:
         raise not_found(MISSING.format("binding rule"))

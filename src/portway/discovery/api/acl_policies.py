@@ -7,7 +7,14 @@ from typing import Any
 from portway.discovery.acl import policies as operations
 from portway.discovery.acl.requests import PolicyRequest, RoleRequest
 from portway.discovery.acl.templates import TEMPLATES, Template, synthetic_policy
-from portway.discovery.api.acl_tokens import MISSING, TURN, acl_of, named_role, resolver_of
+from portway.discovery.api.acl_tokens import (
+    MISSING,
+    TURN,
+    acl_of,
+    check_id,
+    named_role,
+    resolver_of,
+)
 from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import read
 from portway.discovery.api.decode import decode
@@ -48,6 +55,7 @@ async def get_policy(request: Request) -> Answer:
     """Read a policy by ID."""
     policy_id = _rest(request, "Missing policy ID")
     acl = acl_of(request, "read")
+    check_id(policy_id, "policy")
     query = lambda: acl.read(acl.policies, acl.policies.get(policy_id))  # noqa: E731
     return _found((await read(request, query)).value, "policy")
 
@@ -102,6 +110,7 @@ async def get_role(request: Request) -> Answer:
     """Read a role by ID."""
     role_id = _rest(request, "Missing role ID")
     acl = acl_of(request, "read")
+    check_id(role_id, "role")
     role = (await read(request, lambda: acl.read(acl.roles, acl.roles.get(role_id)))).value
     return _found(role and named_role(acl, role), "role")
 

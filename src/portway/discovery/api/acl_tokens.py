@@ -8,12 +8,13 @@ import msgspec
 
 from portway.discovery.acl import AclDisabledError, Resolver
 from portway.discovery.acl import tokens as operations
+from portway.discovery.acl.grants import is_uuid
 from portway.discovery.acl.requests import TokenRequest
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import read
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import bad_request, not_found
+from portway.discovery.api.error import ApiError, bad_request, not_found
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.model.acl import HIDDEN, Role, Token
@@ -38,6 +39,12 @@ def acl_of(request: Request, access: str) -> Acl:
     request.datacenter()
     request.require("acl", access)
     return request.context.server.state.acl
+
+
+def check_id(text: str, what: str) -> None:
+    """Refuse to look up what cannot be the ID of a ``what``, as an error of the server."""
+    if not is_uuid(text):
+        raise ApiError(500, f"failed acl {what} lookup: index error: UUID must be 36 characters")
 
 
 def shown(acl: Acl, token: Token, secret: bool) -> Token:
@@ -67,9 +74,10 @@ async def get(request: Request) -> Answer:
         resolver_of(request)
         raise bad_request("Missing token AccessorID")
     acl = acl_of(request, "read")
+    check_id(accessor, "token")
     token = (await read(request, lambda: _valid(acl, accessor))).value
     if token is None:
-        raise not_found(MISSING.format("token"))
+        raise operations.TokenNotFoundError
     answer = shown(acl, token, request.allows("acl", "write"))
     if request.has("expanded"):
         return json_answer(_expanded(request, acl, answer, token))
@@ -98,6 +106,7 @@ async def put(request: Request) -> Answer:
     body = await request.body()
     if action == "clone":
         wanted = _optional(body)
+        check_id(accessor, "token")
         made = await request.context.server.transact(
             lambda draft: operations.clone(acl, draft, accessor, wanted.description, utc_now()),
             TURN,

@@ -44,7 +44,7 @@ async def raft_configuration(request: Request) -> Answer:
         "Voter": True,
         "LastIndex": revision,
     }
-    return json_answer({"Servers": [server], "Index": revision})
+    return json_answer({"Servers": [server], "Index": 0})
 
 
 async def remove_peer(request: Request) -> Answer:
