@@ -145,6 +145,7 @@ NOT_YET = {
     "translate_wan_addrs": Lack(_OTHER_DATACENTERS),
     "ui_config.dashboard_url_templates": Lack(_NO_CONSOLE),
     "ui_config.dir": Lack(_NO_CONSOLE),
+    "ui_config.enabled": Lack(_NO_CONSOLE),
     "ui_config.metrics_provider": Lack(_NO_CONSOLE),
     "ui_config.metrics_provider_files": Lack(_NO_CONSOLE),
     "ui_config.metrics_provider_options_json": Lack(_NO_CONSOLE),

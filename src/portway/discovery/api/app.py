@@ -126,7 +126,9 @@ class App:
                 "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the "
                 "agent configuration and restart."
             )
-        if "/v1/" in path:
+        if path.startswith(self.context.settings.ui_path):
+            message = "The console is not part of this version; the HTTP API is below /v1/"
+        elif "/v1/" in path:
             message = "Invalid URL path: not a recognized HTTP API endpoint"
         else:
             message = (
