@@ -1,8 +1,7 @@
 # A server for one machine: portway agent -config-dir=examples/agent
-server           = true
-bootstrap_expect = 1
-bind_addr        = "127.0.0.1"
-data_dir         = "/tmp/portway-data"
+server    = true
+bind_addr = "127.0.0.1"
+data_dir  = "/tmp/portway-data"
 
 acl {
   enabled        = true
