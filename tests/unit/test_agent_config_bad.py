@@ -194,8 +194,8 @@ REFUSED = {
     " more",
     'telemetry { prefix_filter = ["consul"] }': "telemetry.prefix_filter: Filter rule must begin"
     ' with either "+" or "-": "consul"',
-    'config_entries { bootstrap = [{ kind = "mesh" }] }': "config_entries.bootstrap[0]: it has"
-    " no name",
+    'config_entries { bootstrap = [{ kind = "service-defaults" }] }': "config_entries.bootstrap[0]:"
+    " Name is required",
     'tls { defaults { tls_min_version = "1.2" } }': "tls.defaults.tls_min_version: '1.2' is not a"
     " version; valid: TLS_AUTO, TLSv1_0, TLSv1_1, TLSv1_2, TLSv1_3",
     'tls { https { tls_cipher_suites = "TLS_X" } }': "tls.https.tls_cipher_suites: unknown suite"

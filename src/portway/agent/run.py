@@ -26,6 +26,7 @@ from portway.agent.runtime import Runtime
 from portway.agent.watches import Watches
 from portway.discovery.api import App, Context, all_routes
 from portway.discovery.version import BUILD_DATE, CONSUL
+from portway.mesh.entries import EntryError
 from portway.store import StoreError
 
 log = structlog.get_logger("agent")
@@ -67,7 +68,7 @@ class _Process:
             self._runtime = Runtime(config, self._log)
             await self._runtime.start()
             await self._serve()
-        except (OSError, StoreError, RegistrationError, ValueError) as error:
+        except (OSError, StoreError, RegistrationError, EntryError, ValueError) as error:
             sys.stderr.write(f"==> Error starting agent: {error}\n")
             return 1
         pid_file = _write_pid(config.pid_file)

@@ -30,9 +30,10 @@ from portway.discovery.checks import Checks, TLSFiles
 from portway.discovery.checks import Settings as CheckSettings
 from portway.discovery.model import Node, NodeCoordinate
 from portway.discovery.model.operator import Autopilot
-from portway.discovery.operations import catalog, coordinates
+from portway.discovery.operations import catalog, config_entries, coordinates
 from portway.discovery.server import Server
 from portway.discovery.state import any_change
+from portway.mesh.entries import decode_entry
 from portway.store import Store
 from portway.store.sqlite import open_sqlite
 
@@ -65,7 +66,7 @@ class Runtime:
     async def start(self) -> None:
         """Open the store, load the state, and take up the services of the configuration.
 
-        Raises StoreError, RegistrationError or OSError.
+        Raises StoreError, RegistrationError, EntryError or OSError.
         """
         config = self.config
         self.store: Store = await open_sqlite(_database(config), keep_versions=KEPT_VERSIONS)
@@ -73,6 +74,7 @@ class Runtime:
         await self.server.start()
         if config.acl.enabled:
             await self._seed_acl()
+        await self._seed_config_entries()
         self.resolver = Resolver(self.server.state.acl, acl_settings(config))
         self.resolver.set_recovery(self.tokens["agent_recovery"], config.node_name)
         await self._register_self()
@@ -192,6 +194,12 @@ class Runtime:
     async def _seed_acl(self) -> None:
         acl, management = self.server.state.acl, self.config.acl.tokens.initial_management
         await self.server.transact(lambda draft: tokens.seed(acl, draft, utc_now(), management))
+
+    async def _seed_config_entries(self) -> None:
+        entries = [decode_entry(tree) for tree in self.config.config_entries.bootstrap]
+        if entries:
+            server = self.server
+            await server.transact(lambda draft: config_entries.bootstrap(server, draft, entries))
 
     async def _after_replacement(self) -> None:
         """A restored snapshot may not know of this agent: tell it anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from portway.agent.api import connect
 from portway.agent.api.agent import AgentApi
 from portway.agent.api.checks import ChecksApi
 from portway.agent.api.services import ServicesApi
@@ -20,4 +21,5 @@ def agent_routes(runtime: Runtime, reload: Callable[[], Awaitable[None]]) -> tup
         ChecksApi(runtime.agent),
         StreamsApi(runtime),
     )
-    return tuple(route for family in families for route in family.routes())
+    own = tuple(route for family in families for route in family.routes())
+    return (*own, *connect.ROUTES)

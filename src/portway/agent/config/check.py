@@ -260,8 +260,12 @@ def _process(config: AgentConfig) -> Iterator[str]:
 
 
 def _config_entries(config: AgentConfig) -> Iterator[str]:
-    for index, entry in enumerate(config.config_entries.bootstrap):
-        names = {key.lower(): value for key, value in entry.items()}
-        for key in ("kind", "name"):
-            if not isinstance(names.get(key), str) or not names[key]:
-                yield f"config_entries.bootstrap[{index}]: it has no {key}"
+    if not config.config_entries.bootstrap:
+        return
+    from portway.mesh.entries import EntryError, decode_entry
+
+    for index, tree in enumerate(config.config_entries.bootstrap):
+        try:
+            decode_entry(tree).check()
+        except EntryError as error:
+            yield f"config_entries.bootstrap[{index}]: {error}"

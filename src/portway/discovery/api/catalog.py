@@ -10,6 +10,7 @@ from portway.discovery.api.answer import JSON, Answer, encode, json_answer, raw_
 from portway.discovery.api.blocking import note_filtered, read
 from portway.discovery.api.error import ApiError, bad_request, refused
 from portway.discovery.api.filtering import row_filter
+from portway.discovery.api.gateway_services import read_gateway_services
 from portway.discovery.api.instances import CATALOG, instances
 from portway.discovery.api.near import sort_near
 from portway.discovery.api.registration import registration_of, removal_of
@@ -180,15 +181,17 @@ async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:
 
 
 async def gateway_services(request: Request) -> Answer:
-    """The services a gateway is configured to serve: none, before config entries say so."""
+    """The services a gateway is configured to serve, as config entries say."""
     request.datacenter()
-    if not request.rest:
+    gateway = request.rest
+    if not gateway:
         raise bad_request("Missing gateway name")
-    request.require("service", "read", request.rest)
-    catalog = request.context.server.state.catalog
-    nothing: list[Any] = []
-    await read(request, lambda: Reading(nothing, catalog.extinction.index, ()))
-    return json_answer(nothing)
+    request.require("service", "read", gateway)
+    state = request.context.server.state
+    found = (await read(request, lambda: read_gateway_services(state, gateway))).value
+    visible = [one for one in found if request.allows("service", "read", one.service.name)]
+    note_filtered(request, len(visible) < len(found))
+    return json_answer(visible)
 
 
 def _of(*topics: Topic) -> Reading[None]:

@@ -40,6 +40,8 @@ class Settings:
     server_address: str = "127.0.0.1:8300"
     default_policy: str = "allow"
     down_policy: str = "extend-cache"
+    default_intention_allow: bool = True
+    """Whether a service may call another of which no intention says anything."""
     default_token: str = ""
     """``acl.tokens.default``: what requests without a token use."""
     dev_mode: bool = False

@@ -14,6 +14,7 @@ from portway.discovery.state.catalog import (
     service_key,
     worst,
 )
+from portway.discovery.state.config_entries import ConfigEntries, entry_key
 from portway.discovery.state.coordinates import Coordinates, coordinate_key, round_trip
 from portway.discovery.state.draft import Draft
 from portway.discovery.state.kv import KV, lock_key
@@ -27,6 +28,7 @@ __all__ = [
     "KV",
     "Acl",
     "Catalog",
+    "ConfigEntries",
     "Coordinates",
     "Draft",
     "Host",
@@ -43,6 +45,7 @@ __all__ = [
     "any_change",
     "check_key",
     "coordinate_key",
+    "entry_key",
     "lock_key",
     "node_key",
     "round_trip",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from portway.discovery.model.operator import Autopilot
 from portway.discovery.state.acl import Acl
 from portway.discovery.state.catalog import Catalog
+from portway.discovery.state.config_entries import ConfigEntries
 from portway.discovery.state.coordinates import Coordinates
 from portway.discovery.state.kv import KV
 from portway.discovery.state.queries import Queries
@@ -18,6 +19,7 @@ class State:
 
     def __init__(self) -> None:
         self.catalog = Catalog()
+        self.config = ConfigEntries()
         self.coordinates = Coordinates()
         self.kv = KV()
         self.sessions = Sessions()
@@ -37,6 +39,7 @@ class State:
                 self.kv.locks,
                 self.sessions.table,
                 self.queries.table,
+                self.config.table,
                 self.acl.policies,
                 self.acl.roles,
                 self.acl.tokens,
@@ -48,5 +51,6 @@ class State:
             [
                 self.catalog.extinction,
                 *(group.topic for group in self.catalog.by_status.values()),
+                *self.config.kinds.values(),
             ],
         )

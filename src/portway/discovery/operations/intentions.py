@@ -1,0 +1,301 @@
+"""Intentions as a view of ``service-intentions`` entries: reading, deciding, writing them.
+
+Those made with the deprecated API have an ID, times and metadata of their own; an entry holds
+only such intentions, or only others.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from portway.discovery.acl import Authorizer
+from portway.discovery.model.intentions import DEFAULT, Intention, IntentionRequest
+from portway.discovery.operations.config_entries import remove, store
+from portway.discovery.state import ConfigEntries, Draft, Reading, entry_key
+from portway.mesh.entries import WILDCARD, EntryError, ServiceIntentions, Source
+
+if TYPE_CHECKING:
+    from portway.discovery.server import Server
+
+Side = Literal["source", "destination"]
+
+
+class Name(NamedTuple):
+    """A service as intentions name it; a peer's service may be a source."""
+
+    service: str
+    peer: str = ""
+
+
+def shown(entry: ServiceIntentions, source: Source) -> Intention:
+    """One intention."""
+    intention = Intention(
+        id=source.legacy_id,
+        description=source.description,
+        source_partition="" if source.peer else DEFAULT,
+        source_ns=DEFAULT,
+        source_name=source.name,
+        source_peer=source.peer,
+        destination_partition=DEFAULT,
+        destination_ns=DEFAULT,
+        destination_name=entry.name,
+        source_type=source.type,
+        action=source.action,
+        permissions=source.permissions,
+        jwt=entry.jwt,
+        meta=source.legacy_meta if source.by_id else entry.meta,
+        precedence=source.precedence,
+        created_at=source.legacy_create_time,
+        updated_at=source.legacy_update_time,
+        create_index=entry.create_index,
+        modify_index=entry.modify_index,
+    )
+    if not source.by_id:
+        return intention
+    plain = msgspec.msgpack.encode(replace(intention, create_index=0, modify_index=0))
+    return replace(intention, hash=blake2b(plain, digest_size=32).digest())
+
+
+def of_entries(entries: Iterable[ServiceIntentions]) -> list[Intention]:
+    """The intentions of some entries, by precedence, then by source and destination."""
+    found = [shown(entry, source) for entry in entries for source in entry.sources or ()]
+    found.sort(key=lambda one: (-one.precedence, one.source_name, one.destination_name))
+    return found
+
+
+def exact(entry: ServiceIntentions | None, source: Name) -> Intention | None:
+    """The intention of an entry with exactly this source."""
+    for one in () if entry is None or entry.sources is None else entry.sources:
+        if (one.name, one.peer) == source:
+            return shown(entry, one) if entry is not None else None
+    return None
+
+
+def read_match(entries: ConfigEntries, by: Side, name: str) -> Reading[list[Intention]]:
+    """The intentions that concern a service on one side, those with ``*`` included."""
+    names = (name, WILDCARD)
+    if by == "destination":
+        readings = [entries.read(ServiceIntentions, one) for one in dict.fromkeys(names)]
+        found = of_entries(one.value for one in readings if one.value is not None)
+        topics = tuple(topic for one in readings for topic in one.topics)
+    else:
+        destinations = set().union(*(entries.destinations(one) for one in names))
+        sources = (entries.get(ServiceIntentions, one) for one in sorted(destinations))
+        every = of_entries(entry for entry in sources if entry is not None)
+        found = [one for one in every if one.source_name in names and not one.source_peer]
+        topics = (entries.kinds[ServiceIntentions],)
+    return Reading(found, entries.kinds[ServiceIntentions].index, topics)
+
+
+def decision(entries: ConfigEntries, source: str, destination: str) -> Intention | None:
+    """The intention that decides whether a service may call another; ``None`` without one."""
+    for intention in read_match(entries, "destination", destination).value:
+        if intention.source_name in (source, WILDCARD) and not intention.source_peer:
+            return intention
+    return None
+
+
+def allows(intention: Intention | None, default: bool) -> bool:
+    """Whether a connection may be made: with permissions it may not, as it has no requests."""
+    return default if intention is None else intention.action == "allow"
+
+
+def put(
+    server: Server, draft: Draft, wanted: IntentionRequest, source: Name, authorizer: Authorizer
+) -> None:
+    """Write the intention from ``source`` to ``wanted``'s destination.
+
+    Raises EntryError, PermissionDeniedError.
+    """
+    destination = wanted.destination_name
+    authorizer.require("intention", "write", destination)
+    if wanted.id:
+        raise EntryError("ID must not be specified")
+    old = _entry(server, draft, destination)
+    if wanted.meta and old is None:
+        raise EntryError("Meta must not be specified")
+    if old is not None and wanted.meta and wanted.meta != _meta(old, source):
+        raise EntryError("Meta must not be specified, or should be unchanged during an update.")
+    if old is not None and any(one.by_id for one in old.sources or ()):
+        # From now on its intentions are those of an ordinary entry.
+        kept = [_without_id(one) for one in old.sources or ()]
+        old = replace(old, sources=kept)
+    entry = old or ServiceIntentions(name=destination, sources=None)
+    new = _source(wanted, source)
+    others = [one for one in entry.sources or () if (one.name, one.peer) != source]
+    store(server, draft, replace(entry, sources=[*others, new]).normalized())
+
+
+def delete(
+    server: Server, draft: Draft, destination: str, source: Name, authorizer: Authorizer
+) -> None:
+    """Delete an intention; one that does not exist is as good as deleted.
+
+    Raises PermissionDeniedError.
+    """
+    authorizer.require("intention", "write", destination)
+    entry = _entry(server, draft, destination)
+    if entry is not None:
+        kept = [one for one in entry.sources or () if (one.name, one.peer) != source]
+        if len(kept) < len(entry.sources or ()):
+            _keep(server, draft, entry, kept)
+
+
+def by_id(entries: ConfigEntries, intention_id: str) -> Intention | None:
+    """The intention that the deprecated API made under an ID."""
+    destination = entries.destination_of(intention_id)
+    entry = entries.get(ServiceIntentions, destination) if destination is not None else None
+    for source in () if entry is None or entry.sources is None else entry.sources:
+        if source.legacy_id == intention_id and entry is not None:
+            return shown(entry, source)
+    return None
+
+
+def create(
+    server: Server, draft: Draft, wanted: IntentionRequest, authorizer: Authorizer, now: datetime
+) -> str:
+    """Make an intention with an ID, and return that. Raises as ``put``."""
+    destination = wanted.destination_name
+    authorizer.require("intention", "write", destination)
+    if wanted.id:
+        raise EntryError("ID must be empty when creating a new intention")
+    entry = _editable(server, draft, destination)
+    source = Name(wanted.source_name)
+    for one in entry.sources or ():
+        if (one.name, one.peer) == source:
+            raise EntryError(
+                "duplicate intention found: "
+                f"{_text(wanted.action, source.service, destination, one.legacy_id)}"
+            )
+    intention_id = str(uuid.uuid4())
+    new = replace(
+        _source(wanted, source),
+        legacy_id=intention_id,
+        legacy_meta=wanted.meta,
+        legacy_create_time=now,
+        legacy_update_time=now,
+    )
+    store(server, draft, replace(entry, sources=[*(entry.sources or ()), new]).normalized())
+    return intention_id
+
+
+def update(
+    server: Server,
+    draft: Draft,
+    intention_id: str,
+    wanted: IntentionRequest,
+    authorizer: Authorizer,
+    now: datetime,
+) -> None:
+    """Change the intention with an ID; its destination stays. Raises as ``put``."""
+    entry, old = _by_id(server, draft, intention_id, authorizer)
+    if wanted.destination_name not in ("", entry.name):
+        raise EntryError(
+            "Cannot modify DestinationNS or DestinationName for an intention once it exists."
+        )
+    name = Name(wanted.source_name or old.name)
+    new = replace(
+        _source(wanted, name),
+        legacy_id=intention_id,
+        legacy_meta=wanted.meta,
+        legacy_create_time=old.legacy_create_time,
+        legacy_update_time=now,
+    )
+    others = [one for one in entry.sources or () if one.legacy_id != intention_id]
+    store(server, draft, replace(entry, sources=[*others, new]).normalized())
+
+
+def delete_by_id(server: Server, draft: Draft, intention_id: str, authorizer: Authorizer) -> None:
+    """Delete the intention with an ID. Raises as ``put``."""
+    entry, _ = _by_id(server, draft, intention_id, authorizer)
+    kept = [one for one in entry.sources or () if one.legacy_id != intention_id]
+    _keep(server, draft, entry, kept)
+
+
+def _by_id(
+    server: Server, draft: Draft, intention_id: str, authorizer: Authorizer
+) -> tuple[ServiceIntentions, Source]:
+    destination = server.state.config.destination_of(intention_id)
+    entry = _entry(server, draft, destination) if destination is not None else None
+    for source in () if entry is None or entry.sources is None else entry.sources:
+        if source.legacy_id == intention_id and entry is not None:
+            authorizer.require("intention", "write", entry.name)
+            return entry, source
+    # Whoever asks may not learn of what others have, but of what exists nowhere.
+    authorizer.require("intention", "write", WILDCARD)
+    raise EntryError(f"Cannot modify non-existent intention: '{intention_id}'")
+
+
+def _editable(server: Server, draft: Draft, destination: str) -> ServiceIntentions:
+    entry = _entry(server, draft, destination)
+    if entry is None:
+        return ServiceIntentions(name=destination, sources=None)
+    if not all(source.by_id for source in entry.sources or ()):
+        raise EntryError(
+            f"cannot use legacy intention API to edit intentions with a destination of "
+            f'"{destination}" after editing them via a service-intentions config entry'
+        )
+    return entry
+
+
+def _entry(server: Server, draft: Draft, destination: str) -> ServiceIntentions | None:
+    entries = server.state.config
+    found = draft.get(entries.table, entry_key(ServiceIntentions, destination))
+    assert found is None or isinstance(found, ServiceIntentions)
+    return found
+
+
+def _keep(server: Server, draft: Draft, entry: ServiceIntentions, kept: list[Source]) -> None:
+    """Leave an entry these sources; without any it goes."""
+    if kept:
+        store(server, draft, replace(entry, sources=kept))
+    else:
+        remove(server, draft, entry)
+
+
+def _source(wanted: IntentionRequest, name: Name) -> Source:
+    return Source(
+        name=name.service,
+        peer=name.peer,
+        action=wanted.action,
+        permissions=wanted.permissions,
+        precedence=0,
+        type=wanted.source_type,
+        description=wanted.description,
+    )
+
+
+def _without_id(source: Source) -> Source:
+    return replace(
+        source,
+        legacy_id="",
+        legacy_meta={},
+        legacy_create_time=None,
+        legacy_update_time=None,
+    )
+
+
+def _meta(entry: ServiceIntentions, source: Name) -> dict[str, str]:
+    found = exact(entry, source)
+    return entry.meta if found is None else found.meta
+
+
+def _text(action: str, source: str, destination: str, intention_id: str) -> str:
+    return f"{action.upper()} {DEFAULT}/{source} => {DEFAULT}/{destination} (ID: {intention_id})"
+
+
+def described(intention: Intention) -> str:
+    """An intention in one line, as reasons name it."""
+    action = intention.action or f"{len(intention.permissions)} PERMISSIONS"
+    return (
+        f"{action.upper()} {DEFAULT}/{intention.source_name} => "
+        f"{DEFAULT}/{intention.destination_name} (ID: {intention.id}, "
+        f"Precedence: {intention.precedence})"
+    )

@@ -1,0 +1,1 @@
+"""The mesh: what services may say to each other, and how their traffic flows."""

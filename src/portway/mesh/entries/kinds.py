@@ -1,0 +1,54 @@
+"""Every kind of config entry, by name."""
+
+from __future__ import annotations
+
+from portway.mesh.entries.api_gateway import APIGateway, BoundAPIGateway
+from portway.mesh.entries.certificates import FileSystemCertificate, InlineCertificate
+from portway.mesh.entries.entry import Entry, EntryError, kind_name
+from portway.mesh.entries.exported_services import ExportedServices
+from portway.mesh.entries.http_route import HTTPRoute
+from portway.mesh.entries.ingress_gateway import IngressGateway
+from portway.mesh.entries.jwt_provider import JWTProvider
+from portway.mesh.entries.mesh import Mesh
+from portway.mesh.entries.proxy_defaults import ProxyDefaults
+from portway.mesh.entries.service_defaults import ServiceDefaults
+from portway.mesh.entries.service_intentions import ServiceIntentions
+from portway.mesh.entries.service_resolver import ServiceResolver
+from portway.mesh.entries.service_router import ServiceRouter
+from portway.mesh.entries.service_splitter import ServiceSplitter
+from portway.mesh.entries.tcp_route import TCPRoute
+from portway.mesh.entries.terminating_gateway import TerminatingGateway
+
+AnyEntry = (
+    ServiceDefaults
+    | ProxyDefaults
+    | ServiceRouter
+    | ServiceSplitter
+    | ServiceResolver
+    | IngressGateway
+    | TerminatingGateway
+    | ServiceIntentions
+    | Mesh
+    | ExportedServices
+    | APIGateway
+    | BoundAPIGateway
+    | HTTPRoute
+    | TCPRoute
+    | InlineCertificate
+    | FileSystemCertificate
+    | JWTProvider
+)
+"""An entry of any kind, told by its ``Kind``."""
+KINDS: dict[str, type[Entry]] = {kind_name(cls): cls for cls in AnyEntry.__args__}
+_ENTERPRISE = {
+    "sameness-group": "sameness-groups are an enterprise-only feature",
+    "control-plane-request-limit": "control-plane-request-limit is an enterprise-only feature",
+}
+
+
+def kind_of(name: str) -> type[Entry]:
+    """The class of a kind. Raises EntryError for a name that is none."""
+    cls = KINDS.get(name)
+    if cls is None:
+        raise EntryError(_ENTERPRISE.get(name, f"invalid config entry kind: {name}"))
+    return cls
