@@ -29,6 +29,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _COMPRESSED_FROM = 1400  # bytes; smaller bodies fit one packet as they are
 _COMPRESSED_APART = 1 << 18  # bytes; larger ones are compressed in a thread
 _READS = ("GET", "HEAD", "OPTIONS")
+_NO_CONSOLE = "The console is not part of this version; the HTTP API is below /v1/"
 
 
 class _HeaderName(bytes):
@@ -119,15 +120,15 @@ class App:
 
     def _nowhere(self, path: str) -> Answer:
         if path == "/":
-            settings = self.context.settings
-            if settings.ui_enabled:
-                return Answer(status=301, headers={"Location": settings.ui_path})
+            # 200 in any case: health checks of agents ask for it.
+            if self.context.settings.ui_enabled:
+                return text_answer(_NO_CONSOLE)
             return text_answer(
                 "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the "
                 "agent configuration and restart."
             )
         if path.startswith(self.context.settings.ui_path):
-            message = "The console is not part of this version; the HTTP API is below /v1/"
+            message = _NO_CONSOLE
         elif "/v1/" in path:
             message = "Invalid URL path: not a recognized HTTP API endpoint"
         else:

@@ -1,0 +1,1 @@
+"""Other people's clients and tools against Portway's agent, unchanged."""

@@ -1,0 +1,97 @@
+"""Where the clients come from: pinned packages, kept in the environment's directory.
+
+Each function fetches on the first use and answers from what is kept afterwards. On a machine that
+cannot fetch, the test that asked is skipped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_CACHE = Path(__file__).parents[2] / ".venv" / "clients"
+_LONGEST = 300.0  # seconds of one installation
+
+
+def sdist(name: str, version: str, sha256: str, leave_out: Sequence[str] = ()) -> Path:
+    """The unpacked source distribution of a PyPI package, less the files in ``leave_out``."""
+    with _locked() as cache:
+        archives = cache / "sdists"
+        archive = archives / f"{name.replace('-', '_')}-{version}.tar.gz"
+        if not archive.exists():
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            wanted = [f"{name}=={version}", "--no-binary", ":all:", "--dest", str(archives)]
+            _fetch([*pip, *wanted], f"{name} {version} from PyPI")
+        if (found := hashlib.sha256(archive.read_bytes()).hexdigest()) != sha256:
+            archive.unlink()
+            raise AssertionError(f"{archive.name} is not the pinned one: its SHA-256 is {found}")
+        target = cache / f"{name}-{version}"
+        if not target.exists():
+            partial = cache / f"{name}-{version}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            with tarfile.open(archive) as content:
+                content.extractall(partial, filter="data")
+            (only,) = partial.iterdir()
+            for file in leave_out:
+                (only / file).unlink()
+            only.rename(target)
+            partial.rmdir()
+        return target
+
+
+def python_with(name: str, *requirements: str) -> Path:
+    """The interpreter of a virtual environment that has these packages, all pinned."""
+    with _locked() as cache:
+        home = cache / name
+        stamp, wanted = home / "installed", "\n".join(requirements)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(home, ignore_errors=True)
+            what = f"{name} from PyPI"
+            _fetch([sys.executable, "-m", "venv", str(home)], what)
+            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+            _fetch([*pip, *requirements], what)
+            stamp.write_text(wanted)
+        return home / "bin" / "python"
+
+
+def node_modules(name: str, *packages: str) -> Path:
+    """A directory whose ``node_modules`` has these packages, all pinned (``name@version``)."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    with _locked() as cache:
+        home = cache / name
+        stamp, wanted = home / "installed", "\n".join(packages)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            npm = ["npm", "install", "--prefix", str(home), "--no-audit", "--no-fund"]
+            _fetch([*npm, "--no-save", "--ignore-scripts", *packages], f"{name} from npm")
+            stamp.write_text(wanted)
+        return home
+
+
+@contextmanager
+def _locked() -> Iterator[Path]:
+    """The directory, for one process at a time."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield _CACHE
+
+
+def _fetch(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_LONGEST,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        pytest.skip(f"needs {what}, which cannot be fetched: {done.stdout.strip()[-500:]}")
