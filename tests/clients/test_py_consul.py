@@ -24,7 +24,6 @@ _LONGEST = 600.0  # seconds
 
 _MESH = "the mesh is not part of this version"
 EXCEPTIONS = {
-    "tests.api.test_catalog.TestCatalog::test_catalog_gateway_services": _MESH,
     "tests.api.test_connect.TestConsulConnectCA::test_ca_update_configuration": _MESH,
     "tests.api.test_discovery_chain.TestDiscoveryChain::test_discovery_chain_get": _MESH,
 }
