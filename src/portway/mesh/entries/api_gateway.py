@@ -124,4 +124,4 @@ class BoundAPIGateway(Entry, tag="bound-api-gateway"):
 
     @classmethod
     def require_write(cls, name: str, authorizer: Authorizer) -> None:
-        raise PermissionDeniedError("Permission denied: only writeable by controller")
+        raise PermissionDeniedError("only writeable by controller")

@@ -22,6 +22,7 @@ from portway.mesh.entries.service_router import ServiceRouter
 from portway.mesh.entries.service_splitter import ServiceSplitter
 
 E = TypeVar("E", bound=Entry)
+_LONGEST_PATH = 256
 TCP = "tcp"
 """The protocol of services of which no entry says anything."""
 
@@ -124,6 +125,11 @@ class _Chain:
             raise EntryError(f"detected circular reference: [{' -> '.join(names)}]")
         if service in self._split:
             return
+        if len(path) > _LONGEST_PATH:
+            raise EntryError(
+                f'discovery chain "{self._service}" has more than {_LONGEST_PATH} splitters one '
+                "after the other"
+            )
         self._advanced = True
         self._record(service)
         for split in splitter.splits or ():
