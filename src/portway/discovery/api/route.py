@@ -38,13 +38,15 @@ class Router:
         self.routes = tuple(routes)
         self._exact = {route.path: route for route in self.routes if not route.path.endswith("/")}
         self._below = {route.path: route for route in self.routes if route.path.endswith("/")}
+        self._longest = max(map(len, self._below), default=0)
 
     def find(self, path: str) -> tuple[Route, str] | None:
         """The route and the rest of the path."""
         exact = self._exact.get(path)
         if exact is not None:
             return exact, ""
-        end = len(path)
+        # No further: a path of thousands of slashes would be cut and looked up at each of them.
+        end = min(len(path), self._longest)
         while end > 0:
             end = path.rfind("/", 0, end) + 1
             route = self._below.get(path[:end])

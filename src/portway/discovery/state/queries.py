@@ -35,8 +35,8 @@ class Queries:
         query = self.table.get(name) or self.named(name)
         if query is not None or not self._templates:
             return query
-        for end in range(len(name), -1, -1):
-            found = self._templates.get(name[:end])
+        for length in sorted({len(prefix) for prefix in self._templates}, reverse=True):
+            found = self._templates.get(name[:length]) if length <= len(name) else None
             if found is not None:
                 return self.table.get(found)
         return None

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 T = TypeVar("T")
+_SPARE = 64  # lengths of names that may be out of date
 
 
 class Topic:
@@ -39,6 +40,8 @@ class Topics:
 
     def __init__(self) -> None:
         self._topics: MutableMapping[str, Topic] = WeakValueDictionary()
+        self._lengths: set[int] = set()
+        """Of all names, and for a while of some that nobody holds any more."""
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -48,6 +51,9 @@ class Topics:
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = Topic()
+            self._lengths.add(len(name))
+            if len(self._lengths) > 2 * len(self._topics) + _SPARE:
+                self._lengths = {len(held) for held in self._topics}
         return topic
 
     def get(self, name: str) -> Topic | None:
@@ -58,8 +64,9 @@ class Topics:
         """The held topics whose name is a prefix of ``key``."""
         topics = self._topics
         if topics:
-            for end in range(len(key) + 1):
-                topic = topics.get(key[:end])
+            # Not every prefix of the key: one of half a megabyte would take minutes.
+            for length in tuple(self._lengths):
+                topic = topics.get(key[:length]) if length <= len(key) else None
                 if topic is not None:
                     yield topic
 
