@@ -73,6 +73,7 @@ async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> 
     do is looked at again: raises PermissionDeniedError or AclNotFoundError.
     """
     request.scope["portway.task"] = asyncio.current_task()
+    request.unburden()
     replacement = request.context.server.state.view.replacement
     woken = await any_change((*topics, replacement), seconds)
     request.authorize_again()

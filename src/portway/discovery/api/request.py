@@ -115,6 +115,11 @@ class Request:
                 token = value.strip()
         return token or self.context.settings.default_token
 
+    def unburden(self) -> None:
+        """Drop what can be worked out again: the request is going to wait for long."""
+        for name in ("headers", "query"):
+            self.__dict__.pop(name, None)
+
     # Access
 
     @cached_property

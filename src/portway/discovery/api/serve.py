@@ -1,27 +1,26 @@
-"""The API's listeners: uvicorn inside the agent's event loop.
-
-uvicorn's protocol is extended by two things the API needs: a request whose client has gone is
-cancelled, so that abandoned blocking queries cost nothing, and the number of connections of one
-client is limited (``limits.http_max_conns_per_client``).
-"""
+"""The API's listeners."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from portway.discovery.api.connection import Connection, Shared
 
 _TOO_MANY = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"Your IP is issuing too many concurrent connections, please rate limit your calls\n"
 )
+_IDLE = 120.0  # seconds a connection may be open without a request in work
+_LOOK = 10.0  # seconds between looks for those
+_GRACE = 1.0  # seconds that requests in work have at the end
+_HANDSHAKE = 10.0  # seconds
+_BACKLOG = 4096
 
 
 class Limit:
@@ -32,73 +31,88 @@ class Limit:
         self.open: Counter[str] = Counter()
 
 
-def _protocol(limit: Limit) -> type[HttpToolsProtocol]:
-    class Protocol(HttpToolsProtocol):
-        """One client connection."""
+class _Counted(Connection):
+    """A connection that counts towards its client's limit (``http_max_conns_per_client``)."""
 
-        _client_address = ""
+    __slots__ = ("_limit",)
 
-        def connection_made(self, transport: Any) -> None:
-            peer = transport.get_extra_info("peername")
-            self._client_address = peer[0] if isinstance(peer, tuple) else ""
-            if self._client_address:
-                limit.open[self._client_address] += 1
-                if limit.most and limit.open[self._client_address] > limit.most:
-                    transport.write(_TOO_MANY)
-                    transport.close()
-            super().connection_made(transport)
+    def __init__(self, shared: Shared, limit: Limit) -> None:
+        super().__init__(shared)
+        self._limit = limit
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._client_address:
-                limit.open[self._client_address] -= 1
-                if limit.open[self._client_address] <= 0:
-                    del limit.open[self._client_address]
-            super().connection_lost(exc)
-            if self.cycle is not None and not self.cycle.response_complete:
-                scope: Any = self.cycle.scope
-                scope["portway.gone"] = True
-                if (task := scope.get("portway.task")) is not None:
-                    task.cancel()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        limit = self._limit
+        if self.client is not None:
+            limit.open[self.client[0]] += 1
+            if limit.most and limit.open[self.client[0]] > limit.most:
+                self.transport.write(_TOO_MANY)
+                self.transport.close()
 
-    return Protocol
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the agent has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.client is not None:
+            address = self.client[0]
+            self._limit.open[address] -= 1
+            if self._limit.open[address] <= 0:
+                del self._limit.open[address]
 
 
 class Listener:
     """A running listener."""
 
-    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
-        self._server = server
-        self._task = task
+    def __init__(
+        self, shared: Shared, listening: socket.socket, limit: Limit, tls: ssl.SSLContext | None
+    ) -> None:
+        self._shared = shared
+        self._task = asyncio.create_task(self._serve(listening, limit, tls))
+
+    async def _serve(
+        self, listening: socket.socket, limit: Limit, tls: ssl.SSLContext | None
+    ) -> None:
+        loop = self._shared.loop
+        is_unix = listening.family == socket.AF_UNIX
+        create = loop.create_unix_server if is_unix else loop.create_server
+        server = await create(
+            lambda: _Counted(self._shared, limit),
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE,
+            backlog=_BACKLOG,
+        )
+        try:
+            while True:
+                await asyncio.sleep(_LOOK)
+                self._close_idle()
+        finally:
+            server.close()
+
+    def _close_idle(self) -> None:
+        """Close connections without a request in work for too long, half a request included."""
+        limit = monotonic() - _IDLE
+        for connection in [one for one in self._shared.connections if one.stale(limit)]:
+            connection.transport.close()
 
     async def stop(self) -> None:
-        """Close the socket; requests in flight have a second to finish."""
-        self._server.should_exit = True
-        await self._task
+        """Close the socket; requests in work have a second to finish."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        shared = self._shared
+        for connection in list(shared.connections):
+            connection.shut()
+        if shared.tasks:
+            _, left = await asyncio.wait(shared.tasks, timeout=_GRACE)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+        for connection in list(shared.connections):
+            connection.transport.abort()
 
 
 def serve(
     app: Any, listening: socket.socket, limit: Limit, tls: ssl.SSLContext | None = None
 ) -> Listener:
     """Serve the API on a listening socket, over TLS with ``tls``."""
-    config = uvicorn.Config(
-        app,
-        http=_protocol(limit),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=120,
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-    )
-    server = _Server(config)
-    return Listener(server, asyncio.create_task(server.serve(sockets=[listening])))
+    return Listener(Shared(app, "http" if tls is None else "https"), listening, limit, tls)

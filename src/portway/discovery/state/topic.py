@@ -7,13 +7,17 @@ the readers of its topics, so the cost of a change is the number of readers it c
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 _SPARE = 64  # lengths of names that may be out of date
+_TICK = 0.02  # seconds; waiting may last this much longer
+_LONG, _COARSE = 10.0, 16  # waiting longer than so many seconds: so many ticks
 
 
 class Topic:
@@ -89,21 +93,68 @@ class Reading(Generic[T]):
     found: bool = True
 
 
+class _Deadlines:
+    """When waiting ends, for any number of waiters: they share a timer for each tick."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._due: dict[int, set[asyncio.Future[bool]]] = {}
+        self._order: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, future: asyncio.Future[bool], seconds: float) -> int:
+        """End ``future`` after so long, or a little later; returns what ``discard`` needs."""
+        tick = math.ceil((self.loop.time() + seconds) / _TICK)
+        if seconds > _LONG:
+            tick = -(-tick // _COARSE) * _COARSE
+        due = self._due.get(tick)
+        if due is None:
+            due = self._due[tick] = set()
+            heappush(self._order, tick)
+            if self._order[0] == tick:
+                self._arm()
+        due.add(future)
+        return tick
+
+    def discard(self, future: asyncio.Future[bool], tick: int) -> None:
+        """Forget a future that has ended otherwise."""
+        due = self._due.get(tick)
+        if due is not None:
+            due.discard(future)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._order[0] * _TICK, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        while self._order and self._order[0] * _TICK <= now:
+            for future in self._due.pop(heappop(self._order)):
+                if not future.done():
+                    future.set_result(False)
+        if self._order:
+            self._arm()
+
+
+_deadlines: _Deadlines | None = None
+
+
 async def any_change(topics: Iterable[Topic], seconds: float) -> bool:
     """Wait until one of the topics changes; false when ``seconds`` pass before."""
+    global _deadlines  # noqa: PLW0603 - one for each event loop, of which there is one
     loop = asyncio.get_running_loop()
+    if _deadlines is None or _deadlines.loop is not loop:
+        _deadlines = _Deadlines(loop)
+    deadlines = _deadlines
     future: asyncio.Future[bool] = loop.create_future()
     for topic in topics:
         topic.waiting[future] = None
-    timer = loop.call_later(seconds, _expire, future)
+    tick = deadlines.add(future, seconds)
     try:
         return await future
     finally:
-        timer.cancel()
+        deadlines.discard(future, tick)
         for topic in topics:
             topic.waiting.pop(future, None)
-
-
-def _expire(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(False)
