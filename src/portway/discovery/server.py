@@ -36,6 +36,7 @@ class Server:
     async def start(self) -> None:
         """Load the state and follow the store. Raises StoreError."""
         await self.state.view.follow(self.store)
+        self.state.kv.loaded(self.state.view.revision)
         await self.sessions.start()
 
     def stop(self) -> None:

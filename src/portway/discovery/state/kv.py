@@ -32,6 +32,8 @@ class KV:
         self._keys = Topics()
         self._prefixes = Topics()
         self._tombstones: SortedDict[str, tuple[int, float]] = SortedDict()
+        self._forgotten = (0, 0.0)
+        """Until which revision deletions are not known, and since when."""
         self._clock = clock
 
     def under(self, prefix: str) -> Iterator[KVEntry]:
@@ -67,7 +69,7 @@ class KV:
             if not key.startswith(prefix):
                 break
             index = max(index, self._tombstones[key][0])
-        return index or table
+        return max(index, self._forgotten[0]) or table
 
     def collect(self) -> int:
         """Forget tombstones that are old enough; returns how many."""
@@ -75,11 +77,17 @@ class KV:
         old = [key for key, (_, at) in self._tombstones.items() if at <= limit]
         for key in old:
             del self._tombstones[key]
+        if self._forgotten[1] <= limit:
+            self._forgotten = (0, 0.0)
         return len(old)
 
     def clear_tombstones(self) -> None:
         """Forget every deletion: the state has been replaced."""
         self._tombstones.clear()
+
+    def loaded(self, revision: int) -> None:
+        """The table is that of ``revision``: any prefix may have lost keys until then."""
+        self._forgotten = (revision, self._clock())
 
     def _changed(
         self, key: str, old: KVEntry | None, new: KVEntry | None, revision: int, touch: Touch

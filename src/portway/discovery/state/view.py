@@ -51,15 +51,19 @@ class View:
             group = groups.get(head + "/")
             if group is not None:
                 group.append(record)
+
+        def touch(topic: Topic) -> None:
+            topic.index = snapshot.revision
+
+        # Deletions leave no trace in a snapshot; the current revision is a safe upper bound for
+        # the index of all that can lose a part of it.
         for prefix, records in groups.items():  # in the order of the tables: nodes come first
             table = self.tables[prefix]
             for record in records:
-                rise = _rise(record.mod_revision)
-                self._applied(table, record.key[len(prefix) :], record, record.mod_revision, rise)
+                self._applied(table, record.key[len(prefix) :], record, record.mod_revision, touch)
         self.revision = snapshot.revision
-        # Deletions leave no trace in a snapshot; the current revision is a safe upper bound.
         for topic in self._standing:
-            topic.index = snapshot.revision
+            touch(topic)
 
     def apply(self, batches: Sequence[Batch]) -> None:
         """Apply commits in order, then wake those who waited for what they changed."""
@@ -106,10 +110,3 @@ class View:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((revision, future))
             await future
-
-
-def _rise(revision: int) -> Any:
-    def touch(topic: Topic) -> None:
-        topic.index = max(topic.index, revision)
-
-    return touch
