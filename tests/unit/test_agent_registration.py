@@ -103,7 +103,7 @@ def test_a_check_of_its_own_takes_its_name_as_id() -> None:
 
 def test_a_sidecar_stands_for_its_service() -> None:
     parent = service(id="w1", port=80, tags=["a"], connect={"sidecar_service": {}})
-    sidecar = sidecar_of(parent, 21000)
+    sidecar = sidecar_of(parent, lambda _: 21000)
     assert sidecar is not None and sidecar.proxy is not None
     assert (sidecar.id, sidecar.name, sidecar.kind) == (
         "w1-sidecar-proxy",

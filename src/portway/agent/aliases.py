@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from portway.agent.local import Local
 from portway.discovery.checks.alias import AliasedCheck, AliasTarget
 from portway.discovery.model import Check
-from portway.discovery.state import State, Topic, any_change
+from portway.discovery.state import State, any_change
 
 _REFRESH = 60.0  # seconds after which another node is looked at again without a change
+_Changed = Callable[[AliasTarget], None]
 
 
 class Aliases:
@@ -20,64 +22,61 @@ class Aliases:
         self._node = node
         self._local = local
         self._state = state
-        self._followers: dict[object, tuple[str, Callable[[AliasTarget], None]]] = {}
-        local.listen(self._changed)
+        self._followers: dict[str, dict[object, _Changed]] = {}
+        """By the ID of the local service they follow."""
+        local.listen(self._local_changed)
 
-    def watch(
-        self, node: str, service_id: str, changed: Callable[[AliasTarget], None]
-    ) -> Callable[[], None]:
+    def watch(self, node: str, service_id: str, changed: _Changed) -> Callable[[], None]:
         """Call ``changed`` with the target now and after each change, until stopped."""
         loop = asyncio.get_running_loop()
         if node and node.lower() != self._node.lower():
             task = loop.create_task(self._follow(node, service_id, changed))
             return lambda: _cancel(task)
         key = object()
-        self._followers[key] = (service_id, changed)
-        loop.call_soon(self._tell, key)
-        return lambda: _forget(self._followers, key)
+        self._followers.setdefault(service_id, {})[key] = changed
+        loop.call_soon(self._tell, service_id, key)
+        return partial(self._forget, service_id, key)
 
-    def _changed(self, service_id: str) -> None:
-        for key, (target, _) in list(self._followers.items()):
-            if service_id in ("", target):
-                self._tell(key)
+    def _forget(self, service_id: str, key: object) -> None:
+        followers = self._followers.get(service_id, {})
+        followers.pop(key, None)
+        if not followers:
+            self._followers.pop(service_id, None)
 
-    def _tell(self, key: object) -> None:
-        if key not in self._followers:
+    def _local_changed(self, service_id: str) -> None:
+        # A check of the node itself concerns everybody.
+        for target in [service_id] if service_id else list(self._followers):
+            for key in list(self._followers.get(target, ())):
+                self._tell(target, key)
+
+    def _tell(self, service_id: str, key: object) -> None:
+        changed = self._followers.get(service_id, {}).get(key)
+        if changed is None:
             return
-        service_id, changed = self._followers[key]
-        checks = [
-            _aliased(entry.check)
-            for entry in self._local.checks.values()
-            if entry.check.service_id in ("", service_id)
-        ]
-        exists = not service_id or service_id in self._local.services
-        changed(AliasTarget(self._node, checks, exists))
+        local = self._local
+        entries = local.checks_of("") | (local.checks_of(service_id) if service_id else {})
+        checks = _aliased(entry.check for entry in entries.values())
+        changed(AliasTarget(self._node, checks, not service_id or service_id in local.services))
 
-    async def _follow(
-        self, node: str, service_id: str, changed: Callable[[AliasTarget], None]
-    ) -> None:
+    async def _follow(self, node: str, service_id: str, changed: _Changed) -> None:
         catalog = self._state.catalog
         while True:
-            host = catalog.host(node)
-            topics: tuple[Topic, ...] = (catalog.checks.topic, catalog.services.topic)
+            reading = catalog.read_host(node)
+            host = reading.value
             if host is None:
                 changed(AliasTarget(node, (), exists=False))
             else:
-                checks = [_aliased(check) for check in host.checks.values()]
                 exists = not service_id or service_id in host.instances
-                changed(AliasTarget(node, checks, exists))
-            await any_change(topics, _REFRESH)
+                changed(AliasTarget(node, _aliased(host.checks.values()), exists))
+            await any_change(reading.topics, _REFRESH)
 
 
-def _aliased(check: Check) -> AliasedCheck:
-    return AliasedCheck(check.check_id, check.name, check.status, check.output, check.service_id)
+def _aliased(checks: Iterable[Check]) -> list[AliasedCheck]:
+    return [
+        AliasedCheck(one.check_id, one.name, one.status, one.output, one.service_id)
+        for one in checks
+    ]
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-
-
-def _forget(
-    followers: dict[object, tuple[str, Callable[[AliasTarget], None]]], key: object
-) -> None:
-    followers.pop(key, None)

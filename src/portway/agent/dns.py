@@ -38,7 +38,7 @@ async def listen_dns(runtime: Runtime) -> Listener:
         runtime.resolver,
         dns_settings(config),
         DnsQueries(runtime.server, runtime.resolver.resolve, config.node_name),
-        token=lambda: runtime.tokens["dns"] or runtime.tokens["default"],
+        token=runtime.tokens.of_dns,
     )
     addresses = [(bind.host, bind.port) for bind in config.listen.dns]
     try:

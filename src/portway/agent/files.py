@@ -1,14 +1,16 @@
-"""What the agent keeps in its data directory: API registrations and the state of TTL checks.
+"""What the agent keeps in its data directory: API registrations, TTL states, its tokens.
 
 The layout is Consul's: ``services/<sha256 of the ID>``, ``checks/<sha256>``,
-``checks/state/<sha256>``. Files are written whole, by renaming, and readable by the owner only.
+``checks/state/<sha256>``, ``acl-tokens.json``. Files are written whole, by renaming, and readable
+by the owner only. What was registered is on the disk before the client is told so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,23 +23,28 @@ from portway.discovery.model import CheckDefinition, ServiceDefinition
 
 log = structlog.get_logger("agent")
 T = TypeVar("T")
-_STATES = "checks/state"
+_SERVICES, _CHECKS = "services", "checks"
 _TOKENS = "acl-tokens.json"
+_PARTIAL = ".tmp"
 
 
 class StoredService(msgspec.Struct, kw_only=True):
-    """A service registered through the API."""
+    """A service registered through the API, without its checks; ``parent`` has it as sidecar."""
 
     definition: ServiceDefinition
     token: str = ""
+    parent: str = ""
 
 
 class StoredCheck(msgspec.Struct, kw_only=True):
-    """A check registered through the API on its own."""
+    """A check registered through the API, alone or with its service."""
 
     check_id: str
     definition: CheckDefinition
     token: str = ""
+
+
+Stored = StoredService | StoredCheck
 
 
 class Files:
@@ -46,90 +53,113 @@ class Files:
     def __init__(self, data_dir: str) -> None:
         self._root = Path(data_dir) if data_dir else None
 
-    def save_service(self, stored: StoredService) -> None:
-        """Keep a service. Raises OSError."""
-        self._write("services", stored.definition.id or stored.definition.name, stored)
+    async def save(self, stored: Sequence[Stored]) -> None:
+        """Keep registrations, all or none of them. Raises OSError."""
+        if self._root is not None:
+            files = {self._root / _place(one): one for one in stored}
+            await asyncio.to_thread(_write, files)
 
     def forget_service(self, service_id: str) -> None:
-        """Forget a service. Raises OSError."""
-        self._remove("services", service_id)
+        """Forget a service."""
+        self._remove(_SERVICES, service_id)
 
     def services(self) -> Iterator[StoredService]:
         """The services kept."""
-        return self._read("services", StoredService)
-
-    def save_check(self, stored: StoredCheck) -> None:
-        """Keep a check. Raises OSError."""
-        self._write("checks", stored.check_id, stored)
+        return self._read(_SERVICES, StoredService)
 
     def forget_check(self, check_id: str) -> None:
-        """Forget a check. Raises OSError."""
-        self._remove("checks", check_id)
+        """Forget a check."""
+        self._remove(_CHECKS, check_id)
 
     def checks(self) -> Iterator[StoredCheck]:
         """The checks kept."""
-        return self._read("checks", StoredCheck)
+        return self._read(_CHECKS, StoredCheck)
 
-    def save_tokens(self, tokens: dict[str, str]) -> None:
+    async def save_tokens(self, tokens: dict[str, str]) -> None:
         """Keep the agent's own tokens. Raises OSError."""
         if self._root is not None:
-            _write(self._root / _TOKENS, tokens)
+            await asyncio.to_thread(_write, {self._root / _TOKENS: tokens})
 
     def tokens(self) -> dict[str, str]:
         """The agent's own tokens as last set through the API."""
-        path = None if self._root is None else self._root / _TOKENS
-        kept = _load(path, dict[str, str]) if path is not None and path.exists() else None
-        return kept or {}
-
-    # The states of TTL checks (``ttl.TTLStore``)
-
-    def load(self, check_id: str) -> TTLState | None:
-        """The state last saved."""
-        if self._root is None:
-            return None
-        path = self._root / _STATES / _name(check_id)
-        return _load(path, TTLState) if path.exists() else None
-
-    def save(self, check_id: str, state: TTLState) -> None:
-        """Keep a state; a disk that refuses is logged, as the check itself goes on."""
-        try:
-            self._write(_STATES, check_id, state)
-        except OSError as error:
-            log.error("The state of a TTL check was not kept", check=check_id, error=str(error))
-
-    def remove(self, check_id: str) -> None:
-        """Forget a state."""
-        self._remove(_STATES, check_id)
-
-    def _write(self, folder: str, name: str, value: object) -> None:
-        if self._root is not None:
-            _write(self._root / folder / _name(name), value)
+        if self._root is None or not (self._root / _TOKENS).exists():
+            return {}
+        return _load(self._root / _TOKENS, dict[str, str]) or {}
 
     def _remove(self, folder: str, name: str) -> None:
         if self._root is not None:
-            (self._root / folder / _name(name)).unlink(missing_ok=True)
+            _unlink(self._root / folder / _name(name))
 
     def _read(self, folder: str, kind: type[T]) -> Iterator[T]:
         if self._root is None or not (self._root / folder).is_dir():
             return
         for path in sorted((self._root / folder).iterdir()):
-            if path.is_file() and path.suffix != ".tmp":
+            if path.is_file() and path.suffix != _PARTIAL:
                 stored = _load(path, kind)
                 if stored is not None:
                     yield stored
 
 
-def _write(path: Path, value: object) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(value, enc_hook=str))
-    partial.replace(path)
+class TTLStates:
+    """The last states of TTL checks (``ttl.TTLStore``): worth keeping, not worth waiting for."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._folder = Path(data_dir) / _CHECKS / "state" if data_dir else None
+
+    def load(self, check_id: str) -> TTLState | None:
+        """The state last saved."""
+        path = None if self._folder is None else self._folder / _name(check_id)
+        return _load(path, TTLState) if path is not None and path.exists() else None
+
+    def save(self, check_id: str, state: TTLState) -> None:
+        """Keep a state; a disk that refuses is logged, as the check itself goes on."""
+        if self._folder is not None:
+            try:
+                _write({self._folder / _name(check_id): state}, durable=False)
+            except OSError as error:
+                log.error("The state of a TTL check was not kept", check=check_id, error=str(error))
+
+    def remove(self, check_id: str) -> None:
+        """Forget a state."""
+        if self._folder is not None:
+            _unlink(self._folder / _name(check_id))
+
+
+def _place(stored: Stored) -> str:
+    if isinstance(stored, StoredService):
+        return f"{_SERVICES}/{_name(stored.definition.id)}"
+    return f"{_CHECKS}/{_name(stored.check_id)}"
 
 
 def _name(identifier: str) -> str:
     return hashlib.sha256(identifier.encode()).hexdigest()
+
+
+def _write(files: Mapping[Path, object], *, durable: bool = True) -> None:
+    """Write all files, or none if the disk refuses one. Raises OSError."""
+    partial = {path.with_name(path.name + _PARTIAL): path for path in files}
+    try:
+        for temporary, path in partial.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(files[path], enc_hook=str))
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+    except OSError:
+        for temporary in partial:
+            _unlink(temporary)
+        raise
+    for temporary, path in partial.items():
+        temporary.replace(path)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.error("A file was not removed", file=str(path), error=str(error))
 
 
 def _load(path: Path, kind: type[T]) -> T | None:

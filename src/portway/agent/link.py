@@ -5,34 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from portway.discovery.model import Check, Node, Service
+from portway.discovery.model import Check, Service
 
 
 class Known(NamedTuple):
-    """What the catalog has of one node."""
+    """What the catalog has of one node, each by ID."""
 
-    node: Node | None
     services: dict[str, Service]
     checks: dict[str, Check]
 
 
 class Link(Protocol):
-    """The catalog, as one agent writes to it. Every call may raise LinkError."""
+    """The catalog, as one agent writes to it.
+
+    Every call may raise LinkError, and PermissionDeniedError when the token may not.
+    """
+
+    async def put_node(self, token: str) -> None:
+        """Have the agent's node in the catalog as it is."""
 
     async def known(self) -> Known:
         """What the catalog has of this agent's node."""
 
     async def put(self, service: Service | None, checks: Sequence[Check], token: str) -> None:
-        """Register the node with a service and checks.
-
-        Raises PermissionDeniedError when the token may not.
-        """
+        """Register a service and checks."""
 
     async def remove(self, service_id: str, check_id: str, token: str) -> None:
-        """Take a service (with its checks) or a check out of the catalog.
-
-        Raises PermissionDeniedError when the token may not.
-        """
+        """Take a service (with its checks) or a check out of the catalog."""
 
 
 class LinkError(Exception):

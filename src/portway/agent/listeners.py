@@ -1,18 +1,15 @@
-"""The agent's interfaces: HTTP, HTTPS and DNS, opened and closed together."""
+"""The agent's HTTP and HTTPS interfaces, opened and closed together."""
 
 from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
-import structlog
-
-from portway.agent import tls
-from portway.agent.config import AgentConfig, Listen
-from portway.agent.sockets import listening
-from portway.discovery.api import App, Limit, Listener, serve
-
-log = structlog.get_logger("agent")
+from portway.agent.config import AgentConfig
+from portway.agent.sockets import close, listening
+from portway.agent.tls import RenewableContext, server_context
+from portway.discovery.api import Limit, Listener, serve
 
 
 class Listeners:
@@ -20,39 +17,45 @@ class Listeners:
 
     def __init__(self, config: AgentConfig) -> None:
         """Bind everything. Raises OSError naming the address, or ssl.SSLError."""
-        listen: Listen = config.listen
+        listen = config.listen
         self._limit = Limit(config.limits.http_max_conns_per_client)
-        self.context: ssl.SSLContext | None = None
-        if listen.https:
-            self.context = tls.server_context(config.tls_https)
+        context = self.context_of(config)
+        self._context = None if context is None else RenewableContext(context)
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._running: list[Listener] = []
         try:
             for bind in listen.http:
                 self._sockets.append((listening(bind, config.unix_sockets), None))
             for bind in listen.https:
-                self._sockets.append((listening(bind, config.unix_sockets), self.context))
+                self._sockets.append((listening(bind, config.unix_sockets), self._context))
         except OSError:
-            self.close()
+            self._close()
             raise
-        self._running: list[Listener] = []
 
-    def serve(self, app: App) -> None:
+    def serve(self, app: Any) -> None:
         """Answer on every socket."""
         self._running = [serve(app, sock, self._limit, context) for sock, context in self._sockets]
 
-    def reconfigure(self, config: AgentConfig) -> None:
-        """Read certificates anew and take over limits; listeners stay. Raises as at the start."""
+    @staticmethod
+    def context_of(config: AgentConfig) -> ssl.SSLContext | None:
+        """TLS as a configuration says, with the files as they are now.
+
+        Raises OSError, of which ssl.SSLError is one.
+        """
+        return server_context(config.tls_https) if config.listen.https else None
+
+    def reconfigure(self, config: AgentConfig, context: ssl.SSLContext | None) -> None:
+        """Take over limits, and the ``context_of`` the configuration; listeners stay."""
         self._limit.most = config.limits.http_max_conns_per_client
-        if self.context is not None:
-            tls.load(self.context, config.tls_https)
+        if self._context is not None and context is not None:
+            self._context.current = context
 
     async def stop(self) -> None:
         """Close everything; requests in flight have a moment to finish."""
         for listener in self._running:
             await listener.stop()
-        self.close()
+        self._close()
 
-    def close(self) -> None:
-        """Close the sockets."""
+    def _close(self) -> None:
         for sock, _ in self._sockets:
-            sock.close()
+            close(sock)

@@ -42,8 +42,8 @@ class RegistrationError(Exception):
     """A definition that cannot be registered; the API answers 400 with the message."""
 
 
-class LocalCheck(NamedTuple):
-    """A check as the catalog shows it, and how it runs."""
+class RegisteredCheck(NamedTuple):
+    """A check as the catalog shows it, and how it runs: with the ID, name and service it has."""
 
     check: Check
     definition: CheckDefinition
@@ -53,7 +53,7 @@ class Registered(NamedTuple):
     """A service and its checks, ready for the local state."""
 
     service: Service
-    checks: list[LocalCheck]
+    checks: list[RegisteredCheck]
 
 
 def register_service(definition: ServiceDefinition, node: str) -> Registered:
@@ -98,7 +98,9 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
     return Registered(service, checks)
 
 
-def register_check(definition: CheckDefinition, node: str, service: Service | None) -> LocalCheck:
+def register_check(
+    definition: CheckDefinition, node: str, service: Service | None
+) -> RegisteredCheck:
     """A check registered on its own; ``service`` is the one it names. Raises RegistrationError."""
     d = definition
     check_id = d.check_id or d.id or d.name
@@ -106,32 +108,33 @@ def register_check(definition: CheckDefinition, node: str, service: Service | No
         raise RegistrationError("Missing check name")
     _check_status(d.status, "Bad check status")
     _validate(d)
-    return LocalCheck(_check(d, check_id, d.name or check_id, node, service), d)
+    return _check(d, check_id, d.name or check_id, node, service)
 
 
 def _service_check(
     d: CheckDefinition, service: Service, node: str, position: int, count: int
-) -> LocalCheck:
+) -> RegisteredCheck:
     _check_status(d.status, "Status for checks must 'passing', 'warning', 'critical'")
     _validate(d)
     check_id = d.check_id or d.id
     if not check_id:
         check_id = f"service:{service.id}" + (f":{position}" if count > 1 else "")
     name = d.name or f"Service '{service.service}' check"
-    return LocalCheck(_check(d, check_id, name, node, service), d)
+    return _check(d, check_id, name, node, service)
 
 
 def _check(
     d: CheckDefinition, check_id: str, name: str, node: str, service: Service | None
-) -> Check:
-    return Check(
+) -> RegisteredCheck:
+    service_id = service.id if service else ""
+    check = Check(
         node=node,
         check_id=check_id,
         name=name,
         status=d.status or CRITICAL,  # type: ignore[arg-type]  # checked before
         notes=d.notes,
         output="",
-        service_id=service.id if service else "",
+        service_id=service_id,
         service_name=service.service if service else "",
         service_tags=list(service.tags) if service else [],
         type=check_type(d),
@@ -140,6 +143,8 @@ def _check(
         exposed_port=0,
         definition=CheckRun(),
     )
+    own = msgspec.structs.replace(d, id="", check_id=check_id, name=name, service_id=service_id)
+    return RegisteredCheck(check, own)
 
 
 def _validate(d: CheckDefinition) -> None:

@@ -13,23 +13,30 @@ import structlog
 from portway.agent.agent import Agent
 from portway.agent.aliases import Aliases
 from portway.agent.config.config import AgentConfig
-from portway.agent.files import Files
+from portway.agent.definitions import (
+    Configured,
+    configure,
+    configured,
+    restore_checks,
+    restore_services,
+)
+from portway.agent.files import Files, TTLStates
 from portway.agent.gauges import process_gauges, state_gauges
 from portway.agent.identity import health_of, member_of, node_of, server_service
 from portway.agent.local import Local
 from portway.agent.logs import LEVELS, Log
+from portway.agent.options import acl_settings, api_settings, check_settings, configured_tokens
+from portway.agent.registry import Registry
 from portway.agent.server_link import ServerLink
 from portway.agent.statsd import Statsd
 from portway.agent.sync import Sync
 from portway.agent.telemetry import Telemetry
-from portway.discovery.acl import AclSettings, Resolver, tokens
+from portway.agent.tokens import AgentTokens
+from portway.discovery.acl import Resolver, tokens
 from portway.discovery.acl.expiry import collect_expired
 from portway.discovery.acl.resolve import utc_now
-from portway.discovery.api import Settings
-from portway.discovery.checks import Checks, TLSFiles
-from portway.discovery.checks import Settings as CheckSettings
+from portway.discovery.checks import Checks
 from portway.discovery.model import Node, NodeCoordinate
-from portway.discovery.model.operator import Autopilot
 from portway.discovery.operations import catalog, config_entries, coordinates
 from portway.discovery.server import Server
 from portway.discovery.state import any_change
@@ -55,21 +62,25 @@ class Runtime:
         self.telemetry = Telemetry()
         self.left = asyncio.Event()
         """Set when the agent is to leave and end."""
-        self.tokens = _tokens(config)
-        """The agent's own tokens by kind; the API may change them."""
+        data_dir = "" if config.dev_mode else config.data_dir
+        self.files = Files(data_dir)
+        kept = self.files.tokens() if config.acl.enable_token_persistence else {}
+        self.tokens = AgentTokens(configured_tokens(config), kept)
         self.settings = api_settings(config)
-        self.files = Files("" if config.dev_mode else config.data_dir)
-        if config.acl.enable_token_persistence:
-            self._take_tokens(self.files.tokens())
+        self.settings.default_token = self.tokens["default"]
+        self._ttl_states = TTLStates(data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._saving_tokens = asyncio.Lock()
+        self._store: Store | None = None
 
     async def start(self) -> None:
         """Open the store, load the state, and take up the services of the configuration.
 
-        Raises StoreError, RegistrationError, EntryError or OSError.
+        Raises StoreError, DefinitionError, EntryError or OSError; ``stop`` is to be called then
+        too.
         """
         config = self.config
-        self.store: Store = await open_sqlite(_database(config), keep_versions=KEPT_VERSIONS)
+        self._store = self.store = await open_sqlite(_database(config), keep_versions=KEPT_VERSIONS)
         self.server = Server(self.store)
         await self.server.start()
         if config.acl.enabled:
@@ -79,30 +90,8 @@ class Runtime:
         self.resolver.set_recovery(self.tokens["agent_recovery"], config.node_name)
         await self._register_self()
         self._locate()
-        self.local = Local()
-        link = ServerLink(self.server, self.resolver, self.node)
-        self.sync = Sync(
-            self.local,
-            link,
-            token=lambda: self.tokens["agent"] or self.tokens["default"],
-            check_update_interval=config.check_update_interval,
-            nodes=lambda: len(self.server.state.catalog.hosts),
-        )
-        aliases = Aliases(config.node_name, self.local, self.server.state)
-        settings = check_settings(config)
-        self.checks = Checks(
-            settings,
-            self.sync.result,
-            aliases.watch,
-            on_overdue=self._overdue,
-            ttl_store=self.files,
-        )
-        ports = (config.ports.sidecar_min_port, config.ports.sidecar_max_port)
-        self.agent = Agent(
-            config.node_name, self.local, self.checks, self.sync, self.files, settings, ports
-        )
-        await self.agent.load(config.services, config.checks)
-        await self.agent.restore()
+        self._assemble()
+        self._take_up()
         self._send_metrics()
         self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
         self.telemetry.gauges(lambda: process_gauges(self.started))
@@ -112,14 +101,54 @@ class Runtime:
             self.background(collect_expired(self.server))
         self.background(self._after_replacement())
 
+    def _assemble(self) -> None:
+        """Make the parts of the local agent."""
+        config = self.config
+        self.local = Local()
+        self.sync = Sync(
+            self.local,
+            ServerLink(self.server, self.resolver, self._myself),
+            self.tokens,
+            check_update_interval=config.check_update_interval,
+            nodes=lambda: len(self.server.state.catalog.hosts),
+        )
+        settings = check_settings(config)
+        self.checks = Checks(
+            settings,
+            self.sync.result,
+            Aliases(config.node_name, self.local, self.server.state).watch,
+            on_overdue=self._overdue,
+            ttl_store=self._ttl_states,
+        )
+        ports = (config.ports.sidecar_min_port, config.ports.sidecar_max_port)
+        self.registry = Registry(
+            config.node_name, self.local, self.checks, self.files, settings, ports
+        )
+        self.agent = Agent(self.registry, self.sync)
+
+    def _take_up(self) -> None:
+        """The services and checks of the configuration, and those kept on disk."""
+        config = self.config
+        # Kept sidecars have their ports already, so they come first.
+        restore_services(self.registry, {one.id or one.name for one in config.services})
+        configure(self.registry, self.prepared(config))
+        restore_checks(self.registry)
+
     async def stop(self) -> None:
-        """Stop everything and close the store."""
+        """Stop everything and close the store; also what was only begun."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.checks.close()
+        if self._store is None:
+            return
+        if hasattr(self, "checks"):
+            await self.checks.close()
         self.server.stop()
-        await self.store.close()
+        await self._store.close()
+
+    def release(self) -> None:
+        """Let every blocked query answer: nothing more will change."""
+        self.server.state.view.replaced()
 
     def _send_metrics(self) -> None:
         wanted = self.config.telemetry
@@ -148,40 +177,49 @@ class Runtime:
         """The members of the cluster, or the servers of all of them: this agent alone."""
         return [] if wan and self.config.ports.serf_wan <= 0 else [member_of(self.config, wan)]
 
-    def _take_tokens(self, tokens: dict[str, str]) -> None:
-        self.tokens.update({name: secret for name, secret in tokens.items() if secret})
-        self.settings.default_token = self.tokens["default"]
+    async def set_token(self, kind: str, secret: str) -> None:
+        """Replace one of the agent's own tokens; it lasts as ``enable_token_persistence`` says.
 
-    def set_token(self, name: str, secret: str) -> None:
-        """Replace one of the agent's own tokens; it lasts as ``enable_token_persistence`` says."""
-        self.tokens[name] = secret
-        self.settings.default_token = self.tokens["default"]
-        if name == "agent_recovery":
-            self.resolver.set_recovery(secret, self.config.node_name)
-        if self.config.acl.enable_token_persistence:
-            self.files.save_tokens(self.tokens)
+        Raises OSError when it cannot be kept; it holds until the end of the process then.
+        """
+        keep = self.config.acl.enable_token_persistence
+        self.tokens.set(kind, secret, keep=keep)
+        self._use_tokens()
+        if keep:
+            async with self._saving_tokens:
+                await self.files.save_tokens(self.tokens.kept())
 
-    async def reconfigure(self, config: AgentConfig) -> None:
+    def _use_tokens(self) -> None:
+        self.settings.default_token = self.tokens["default"]
+        self.resolver.set_recovery(self.tokens["agent_recovery"], self.config.node_name)
+
+    def prepared(self, config: AgentConfig) -> Configured:
+        """The services and checks of a configuration. Raises DefinitionError."""
+        return configured(self.registry, config.services, config.checks)
+
+    async def reconfigure(self, config: AgentConfig, definitions: Configured) -> None:
         """Take over a configuration whose values may change while the agent runs.
 
-        Raises RegistrationError for a service or check; those before it have been taken over.
+        Nothing of it can be refused any more: ``definitions`` are its ``prepared`` ones.
         """
         self.config = config
         self.log.level = LEVELS[config.log_level]
         renewed = api_settings(config)
         for name in vars(renewed):  # shared with the API, which reads it at each request
             setattr(self.settings, name, getattr(renewed, name))
-        self._take_tokens(_tokens(config))
+        self.tokens.reconfigure(configured_tokens(config))
+        self._use_tokens()
         self.checks.reconfigure(check_settings(config))
-        await self._register_self()
-        await self.agent.load(config.services, config.checks)
+        configure(self.registry, definitions)
+        await self.sync.full()
+
+    def _myself(self) -> catalog.Registration:
+        return catalog.Registration(
+            node_of(self.config), server_service(self.config), [health_of(self.config)]
+        )
 
     async def _register_self(self) -> None:
-        registration = catalog.Registration(
-            node=self.node(),
-            service=server_service(self.config),
-            checks=[health_of(self.config)],
-        )
+        registration = self._myself()
         await self.server.transact(lambda draft: catalog.register(self.server, draft, registration))
 
     def _locate(self) -> None:
@@ -206,7 +244,6 @@ class Runtime:
         topic = self.server.state.view.replacement
         while True:
             if await any_change((topic,), _REPLACEMENT_WAIT):
-                await self._register_self()
                 self.sync.repair()
 
     def _overdue(self, check_id: str) -> None:
@@ -233,71 +270,3 @@ def _database(config: AgentConfig) -> str | None:
     folder = Path(config.data_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(folder / "store")
-
-
-def _tokens(config: AgentConfig) -> dict[str, str]:
-    tokens = config.acl.tokens
-    return {name: getattr(tokens, name) for name in tokens.__struct_fields__}
-
-
-def acl_settings(config: AgentConfig) -> AclSettings:
-    """What of the configuration decides about requests."""
-    return AclSettings(
-        enabled=config.acl.enabled,
-        datacenter=config.datacenter,
-        default_allow=not config.acl.enabled or config.acl.default_policy == "allow",
-        key_list_policy=config.acl.enable_key_list_policy,
-    )
-
-
-def api_settings(config: AgentConfig) -> Settings:
-    """What of the configuration concerns every request to the HTTP API."""
-    http, limits = config.http_config, config.limits
-    return Settings(
-        datacenter=config.datacenter,
-        node_name=config.node_name,
-        data_dir="" if config.dev_mode else config.data_dir,
-        node_id=config.node_id,
-        autopilot=Autopilot(
-            cleanup_dead_servers=config.autopilot.cleanup_dead_servers,
-            last_contact_threshold=str(config.autopilot.last_contact_threshold),
-            max_trailing_logs=config.autopilot.max_trailing_logs,
-            min_quorum=config.autopilot.min_quorum,
-            server_stabilization_time=str(config.autopilot.server_stabilization_time),
-        ),
-        session_ttl_min=config.session_ttl_min,
-        disable_coordinates=config.disable_coordinates,
-        server_address=f"{config.advertise_lan}:{config.ports.server}",
-        default_policy=config.acl.default_policy,
-        down_policy=config.acl.down_policy,
-        default_intention_allow=config.default_intention_policy == "allow",
-        default_token=config.acl.tokens.default,
-        dev_mode=config.dev_mode,
-        default_query_time=config.default_query_time,
-        max_query_time=config.max_query_time,
-        kv_max_value_size=limits.kv_max_value_size,
-        txn_max_req_len=max(limits.txn_max_req_len, limits.kv_max_value_size),
-        disable_kv_key_validation=config.disable_kv_key_validation,
-        disable_unprintable_filter=config.disable_http_unprintable_char_filter,
-        use_cache=http.use_cache,
-        discovery_max_stale=config.discovery_max_stale,
-        ui_enabled=config.ui_config.enabled,
-        ui_path=config.ui_config.content_path,
-        block_endpoints=tuple(http.block_endpoints),
-        allow_write_http_from=tuple(http.allow_write_http_from),
-        response_headers=dict(http.response_headers),
-    )
-
-
-def check_settings(config: AgentConfig) -> CheckSettings:
-    """What of the configuration concerns checks."""
-    tls = config.tls_internal_rpc
-    files = TLSFiles(tls.ca_file, tls.ca_path, tls.cert_file, tls.key_file)
-    return CheckSettings(
-        output_max_size=config.check_output_max_size,
-        discard_output=config.discard_check_output,
-        enable_script_checks=config.enable_script_checks,
-        enable_local_script_checks=config.enable_local_script_checks,
-        agent_tls=files if config.enable_agent_tls_for_checks else None,
-        node_name=config.node_name,
-    )

@@ -5,7 +5,7 @@ The rules are those of Consul's sidecar service registration.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -22,10 +22,12 @@ def sidecar_id(parent_id: str) -> str:
     return parent_id + SUFFIX
 
 
-def sidecar_of(parent: ServiceDefinition, port: int) -> ServiceDefinition | None:
+def sidecar_of(
+    parent: ServiceDefinition, port_of: Callable[[ServiceDefinition], int]
+) -> ServiceDefinition | None:
     """The sidecar's own definition, or ``None`` if the service asks for none.
 
-    ``port`` is what it listens on unless it says so itself (``free_port``).
+    ``port_of`` tells what it listens on unless it says so itself; what that raises is raised.
     """
     given = None if parent.connect is None else parent.connect.sidecar_service
     if given is None:
@@ -35,9 +37,9 @@ def sidecar_of(parent: ServiceDefinition, port: int) -> ServiceDefinition | None
     sidecar = msgspec.structs.replace(
         given,
         id=sidecar_id(parent_id),
-        name=given.name or parent.name + SUFFIX,
+        name=sidecar_name(parent),
         kind="connect-proxy",
-        port=given.port or port,
+        port=given.port or port_of(parent),
         address=given.address or parent.address,
         tags=given.tags or parent.tags,
         meta=given.meta or parent.meta,
@@ -55,6 +57,12 @@ def sidecar_of(parent: ServiceDefinition, port: int) -> ServiceDefinition | None
     if given.check is None and not given.checks:
         sidecar = msgspec.structs.replace(sidecar, checks=_default_checks(sidecar, parent_id))
     return sidecar
+
+
+def sidecar_name(parent: ServiceDefinition) -> str:
+    """The name of the sidecar of a service, "" if it asks for none."""
+    given = None if parent.connect is None else parent.connect.sidecar_service
+    return "" if given is None else given.name or parent.name + SUFFIX
 
 
 def free_port(used: Container[int], lowest: int, highest: int) -> int:

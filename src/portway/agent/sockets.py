@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -42,7 +43,9 @@ def _tcp(bind: Bind) -> socket.socket:
 def _unix(path: str, unix: UnixSockets) -> socket.socket:
     file = Path(path)
     if file.exists() and stat.S_ISSOCK(file.stat().st_mode):
-        file.unlink()  # of an agent that is gone: a living one holds its data directory
+        if _answers(path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        file.unlink()  # of an agent that is gone
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         mask = os.umask(0o177)
@@ -59,6 +62,23 @@ def _unix(path: str, unix: UnixSockets) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def close(sock: socket.socket) -> None:
+    """Close a listening socket; the file of a Unix socket goes."""
+    path = sock.getsockname() if sock.fileno() >= 0 and sock.family == socket.AF_UNIX else ""
+    sock.close()
+    if path:
+        Path(path).unlink(missing_ok=True)
 
 
 def _number(name: str, kind: str) -> int:

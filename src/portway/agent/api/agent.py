@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from portway.agent.api.services import enable_of
+from portway.agent.api.refusals import refusals
+from portway.agent.api.services import enable_of, own_token
 from portway.agent.config.error import ConfigError
-from portway.agent.registration import RegistrationError
+from portway.agent.definitions import DefinitionError
 from portway.agent.runtime import Runtime
 from portway.agent.sanitized import sanitized
 from portway.discovery.acl import AclDisabledError
@@ -154,7 +155,7 @@ class AgentApi:
         self._require(request, "write")
         try:
             await self._reload()
-        except (ConfigError, RegistrationError) as error:
+        except (ConfigError, DefinitionError, OSError, ValueError) as error:
             raise ApiError(500, str(error)) from None
         return EMPTY
 
@@ -194,7 +195,10 @@ class AgentApi:
         enable = enable_of(request)
         runtime = self._runtime
         request.require("node", "write", runtime.config.node_name)
-        await runtime.agent.node_maintenance(enable, request.param("reason"), request.token)
+        with refusals():
+            await runtime.agent.node_maintenance(
+                enable, request.param("reason"), own_token(request)
+            )
         return EMPTY
 
     async def token(self, request: Request) -> Answer:
@@ -206,7 +210,8 @@ class AgentApi:
         if name is None:
             raise not_found(f'Token "{request.rest}" is unknown')
         body = decode(await request.body(1 << 16), _Token)
-        self._runtime.set_token(name, body.token)
+        with refusals():
+            await self._runtime.set_token(name, body.token)
         return EMPTY
 
     def _require(self, request: Request, access: str) -> None:

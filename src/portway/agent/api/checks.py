@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from portway.agent.agent import Agent, UnknownCheckError
-from portway.agent.registration import RegistrationError
+from portway.agent.agent import Agent
+from portway.agent.api.refusals import refusals
+from portway.agent.api.services import own_token
+from portway.agent.registry import UnknownCheckError
 from portway.discovery.api.answer import EMPTY, Answer, json_answer
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.error import bad_request, not_found
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Handler, Route
-from portway.discovery.checks import CheckError, CheckRefusedError
 from portway.discovery.model import CRITICAL, PASSING, WARNING, Check, CheckDefinition, CheckStatus
 from portway.discovery.model.names import go_name
 
@@ -72,24 +73,19 @@ class ChecksApi:
         if service is not None:
             request.require("service", "write", service.service.service)
         else:
-            request.require("node", "write", self._agent.node)
+            request.require("node", "write", self._agent.registry.node)
         old = self._local.checks.get(definition.check_id or definition.id or definition.name)
         if old is not None:
             self._require_write(request, old.check)
-        default = request.context.settings.default_token
-        token = "" if request.token == default else request.token
-        try:
-            await self._agent.register_check(definition, token)
-        except RegistrationError as error:
-            raise bad_request(str(error)) from None
-        except CheckRefusedError as error:
-            raise ApiError(500, str(error)) from None
+        with refusals():
+            await self._agent.register_check(definition, own_token(request))
         return EMPTY
 
     async def remove(self, request: Request) -> Answer:
         """Deregister a check."""
         self._require_write(request, self._check(request.rest))
-        await self._agent.deregister_check(request.rest)
+        with refusals():
+            await self._agent.deregister_check(request.rest)
         return EMPTY
 
     async def update(self, request: Request) -> Answer:
@@ -108,10 +104,8 @@ class ChecksApi:
 
     async def _tell(self, request: Request, status: CheckStatus, output: str) -> Answer:
         self._require_write(request, self._check(request.rest))
-        try:
+        with refusals():
             await self._agent.update_ttl(request.rest, status, output)
-        except CheckError as error:
-            raise ApiError(500, str(error)) from None
         return EMPTY
 
     def _check(self, check_id: str) -> Check:
@@ -124,9 +118,9 @@ class ChecksApi:
         if check.service_name:
             request.require("service", "write", check.service_name)
         else:
-            request.require("node", "write", self._agent.node)
+            request.require("node", "write", self._agent.registry.node)
 
     def _allows(self, request: Request, access: str, check: Check) -> bool:
         if check.service_name:
             return request.allows("service", access, check.service_name)
-        return request.allows("node", access, self._agent.node)
+        return request.allows("node", access, self._agent.registry.node)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from portway.agent.agent import Agent, UnknownServiceError
+from portway.agent.agent import Agent
+from portway.agent.api.refusals import refusals
 from portway.agent.local import LocalService
-from portway.agent.registration import RegistrationError
+from portway.agent.registry import UnknownServiceError
+from portway.agent.sidecar import sidecar_id, sidecar_name
 from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer, text_answer
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.error import bad_request, not_found
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
-from portway.discovery.checks import CheckRefusedError
 from portway.discovery.model import Check, Service, ServiceDefinition
 from portway.discovery.state import any_change, worst
 
@@ -91,20 +92,28 @@ class ServicesApi:
         definition = decode(await request.body(_MAX_BODY), ServiceDefinition, snake=True)
         if not definition.name:
             raise bad_request("Missing service name")
-        request.require("service", "write", definition.name)
-        old = self._local.services.get(definition.id or definition.name)
-        if old is not None:
-            request.require("service", "write", old.service.service)
+        self._require_registration(request, definition)
         replace = request.has("replace-existing-checks") and request.param(
             "replace-existing-checks"
-        ) in ("", "true", "1")
-        try:
-            await self._agent.register(definition, self._own_token(request), replace_checks=replace)
-        except RegistrationError as error:
-            raise bad_request(str(error)) from None
-        except CheckRefusedError as error:
-            raise ApiError(500, str(error)) from None
+        ) in ("", "true")
+        with refusals():
+            await self._agent.register(definition, own_token(request), replace_checks=replace)
         return EMPTY
+
+    def _require_registration(self, request: Request, definition: ServiceDefinition) -> None:
+        """The caller must be allowed to write all that the registration adds or replaces."""
+        service_id = definition.id or definition.name
+        names = [definition.name]
+        if definition.kind == "connect-proxy" and definition.proxy is not None:
+            names.append(definition.proxy.destination_service_name)
+        ids = [service_id]
+        if sidecar_name(definition):
+            names.append(sidecar_name(definition))
+            ids.append(sidecar_id(service_id))
+        replaced = (self._local.services.get(one) for one in ids)
+        names += [entry.service.service for entry in replaced if entry is not None]
+        for name in dict.fromkeys(names):
+            request.require("service", "write", name)
 
     async def remove(self, request: Request) -> Answer:
         """Deregister a service."""
@@ -113,7 +122,8 @@ class ServicesApi:
         if entry is None:
             raise not_found(str(UnknownServiceError(service_id)))
         request.require("service", "write", entry.service.service)
-        await self._agent.deregister(service_id)
+        with refusals():
+            await self._agent.deregister(service_id)
         return EMPTY
 
     async def maintenance(self, request: Request) -> Answer:
@@ -126,9 +136,10 @@ class ServicesApi:
         if entry is None:
             raise not_found(str(UnknownServiceError(service_id)))
         request.require("service", "write", entry.service.service)
-        await self._agent.service_maintenance(
-            service_id, enable, request.param("reason"), self._own_token(request)
-        )
+        with refusals():
+            await self._agent.service_maintenance(
+                service_id, enable, request.param("reason"), own_token(request)
+            )
         return EMPTY
 
     async def health_by_id(self, request: Request) -> Answer:
@@ -186,12 +197,6 @@ class ServicesApi:
     def _row(self, entry: LocalService) -> dict[str, Any]:
         return agent_service(entry.service, self._datacenter)
 
-    @staticmethod
-    def _own_token(request: Request) -> str:
-        """The token of the request itself, not the agent's default: it will sync the service."""
-        default = request.context.settings.default_token
-        return "" if request.token == default else request.token
-
 
 def agent_service(service: Service, datacenter: str) -> dict[str, Any]:
     """A service as the agent's endpoints show it."""
@@ -241,3 +246,9 @@ def enable_of(request: Request) -> bool:
     if enable is None:
         raise bad_request(f'Invalid value for enable: "{request.param("enable")}"')
     return enable
+
+
+def own_token(request: Request) -> str:
+    """The token of the request itself, not the agent's default: the service is synced with it."""
+    default = request.context.settings.default_token
+    return "" if request.token == default else request.token
