@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from portway.agent.logs import Sink, render
+from portway.agent.logs import Log, Sink, render
 
 _DAY = 24 * 3600.0
 _DEFAULT_NAME = "consul"
@@ -20,8 +20,6 @@ _PRIORITIES = {
     "WARN": syslog.LOG_WARNING,
     "ERROR": syslog.LOG_ERR,
 }
-_FACILITIES = frozenset("KERN USER MAIL DAEMON AUTH SYSLOG LPR NEWS UUCP CRON AUTHPRIV".split())
-_FACILITIES |= {f"LOCAL{number}" for number in range(8)}
 
 
 class LogFile:
@@ -87,30 +85,28 @@ class LogFile:
             old.unlink(missing_ok=True)
 
 
-def to_file(file: LogFile, level: Callable[[], int], as_json: bool) -> Sink:
+def to_file(file: LogFile, log: Log) -> Sink:
     """A sink that writes to a file; a file that refuses must not stop the agent."""
 
     def write(severity: int, fields: dict[str, Any]) -> None:
-        if severity >= level():
+        if log.shows(severity, fields["@module"]):
             try:
-                file.write(render(fields, as_json) + "\n")
+                file.write(render(fields, log.as_json) + "\n")
             except OSError:
                 file.close()  # tried anew with the next line
 
     return write
 
 
-def to_syslog(facility: str, level: Callable[[], int]) -> Sink:
-    """A sink that writes to the system's syslog. Raises ValueError for an unknown facility."""
+def to_syslog(facility: str, log: Log) -> Sink:
+    """A sink that writes to the system's syslog. Raises ValueError for a facility it has not."""
     number = getattr(syslog, f"LOG_{facility.upper()}", None)
-    if facility.upper() not in _FACILITIES or number is None:
-        raise ValueError(
-            f'syslog_facility: "{facility}" is not one of {", ".join(sorted(_FACILITIES))}'
-        )
+    if number is None:
+        raise ValueError(f"syslog_facility: this system has no {facility}")
     syslog.openlog("consul", 0, number)
 
     def write(severity: int, fields: dict[str, Any]) -> None:
-        if severity >= level():
+        if log.shows(severity, fields["@module"]):
             syslog.syslog(_PRIORITIES[fields["@level"]], render(fields))
 
     return write

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
@@ -16,16 +16,25 @@ LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4}
 _NAMES = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
 _NAMES |= {"exception": "ERROR", "critical": "ERROR", "trace": "TRACE"}
 
+_OWN = "portway."  # modules that name themselves
 Sink = Callable[[int, dict[str, Any]], None]
+"""Takes a line: its severity, and its fields (``@level``, ``@module``, ``@message`` and others)."""
 
 
 class Log:
-    """Where lines go. ``level`` may change while the agent runs."""
+    """Where lines go. ``level`` may change while the agent runs.
 
-    def __init__(self, level: str = "INFO", as_json: bool = False) -> None:
+    ``sublevels`` are levels of modules and what is below them (``agent.dns`` → 1); of others
+    ``level`` holds.
+    """
+
+    def __init__(
+        self, level: str = "INFO", as_json: bool = False, sublevels: Mapping[str, str] | None = None
+    ) -> None:
         self.level = LEVELS[level]
         self.as_json = as_json
         self.sinks: list[Sink] = []
+        self._sublevels = {name: LEVELS[of.upper()] for name, of in (sublevels or {}).items()}
 
     def install(self) -> None:
         """Become the process's structlog configuration."""
@@ -36,26 +45,47 @@ class Log:
             cache_logger_on_first_use=False,
         )
 
-    def to_stream(self, stream: TextIO) -> None:
-        """Write lines of the log's level to a stream."""
+    def to_stdout(self) -> None:
+        """Write lines to standard output, where Consul's go."""
+        stream = sys.stdout
 
         def write(severity: int, fields: dict[str, Any]) -> None:
-            if severity >= self.level:
+            if self.shows(severity, fields["@module"]):
                 stream.write(render(fields, self.as_json) + "\n")
                 stream.flush()
 
         self.sinks.append(write)
+
+    def shows(self, severity: int, module: str) -> bool:
+        """Whether lines of a module of such a severity are written."""
+        if not self._sublevels:
+            return severity >= self.level
+        while module:
+            if module in self._sublevels:
+                return severity >= self._sublevels[module]
+            module = module.rpartition(".")[0]
+        return severity >= self.level
 
     def _emit(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         level = _NAMES.get(method, "INFO")
         fields = dict(event)
         fields["@timestamp"] = time.time()
         fields["@level"] = level
-        fields["@module"] = fields.pop("logger_name", None) or getattr(logger, "name", "agent")
+        fields["@module"] = module_of(getattr(logger, "name", "agent"))
         fields["@message"] = fields.pop("event", "")
         for sink in list(self.sinks):
             sink(LEVELS[level], fields)
         raise structlog.DropEvent
+
+
+def module_of(name: str) -> str:
+    """The module that the log names: below ``agent``, as Consul's are.
+
+    ``portway.discovery.dns.answers`` is ``agent.dns``.
+    """
+    if name.startswith(_OWN):
+        name = name.removeprefix(_OWN).removeprefix("discovery.").partition(".")[0]
+    return name if name == "agent" or name.startswith("agent.") else f"agent.{name}"
 
 
 class _Named:
@@ -96,8 +126,3 @@ def _pairs(extra: dict[str, Any]) -> Iterable[str]:
         text = str(value)
         quoted = json.dumps(text) if not text or any(c in text for c in ' "=\n') else text
         yield f"{name}={quoted}"
-
-
-def to_stdout(log: Log) -> None:
-    """Write the log to standard output, where Consul's goes."""
-    log.to_stream(sys.stdout)

@@ -18,7 +18,7 @@ from portway.agent.definitions import DefinitionError
 from portway.agent.dns import dns_settings, listen_dns
 from portway.agent.listeners import Listeners
 from portway.agent.log_sinks import LogFile, to_file, to_syslog
-from portway.agent.logs import Log, to_stdout
+from portway.agent.logs import Log
 from portway.agent.notify import READY, STOPPING, notify
 from portway.agent.own_api import OwnApi
 from portway.agent.remote_exec import ApiKeys, serve_remote_exec
@@ -47,7 +47,7 @@ class _Process:
     def __init__(self, loaded: Loaded) -> None:
         config = loaded.config
         self._loaded = loaded
-        self._log = Log(config.log_level, config.log_json)
+        self._log = Log(config.log_level, config.log_json, config.log_sublevels)
         self._signals = 0
         self._graceful = True
         self._running = False
@@ -64,7 +64,7 @@ class _Process:
         self._log.install()
         sys.stdout.write(banner(config, CONSUL, BUILD_DATE) + "\n")
         sys.stdout.flush()
-        to_stdout(self._log)
+        self._log.to_stdout()
         for warning in self._loaded.warnings:
             log.warning(warning)
         self._watch_signals()
@@ -100,11 +100,6 @@ class _Process:
             self._pid_file.write_text(str(os.getpid()))
 
     def _add_sinks(self, config: AgentConfig) -> None:
-        log_ = self._log
-
-        def level() -> int:
-            return log_.level
-
         if config.log_file:
             file = LogFile(
                 config.log_file,
@@ -112,9 +107,9 @@ class _Process:
                 seconds=config.log_rotate_duration,
                 keep=config.log_rotate_max_files,
             )
-            log_.sinks.append(to_file(file, level, config.log_json))
+            self._log.sinks.append(to_file(file, self._log))
         if config.enable_syslog:
-            log_.sinks.append(to_syslog(config.syslog_facility, level))
+            self._log.sinks.append(to_syslog(config.syslog_facility, self._log))
 
     async def _serve(self) -> None:
         runtime = self._runtime

@@ -107,7 +107,6 @@ NOT_YET = {
     "limits.rpc_max_burst": Lack(_ONE_SERVER),
     "limits.rpc_max_conns_per_client": Lack(_ONE_SERVER),
     "limits.rpc_rate": Lack(_ONE_SERVER),
-    "log_sublevels": Lack("all parts log at log_level"),
     "performance.grpc_keepalive_interval": Lack(_NO_GRPC),
     "performance.grpc_keepalive_timeout": Lack(_NO_GRPC),
     "ports.grpc": Lack(_NO_GRPC),
