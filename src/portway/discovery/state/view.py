@@ -13,6 +13,7 @@ from portway.discovery.state.topic import Topic
 from portway.store import Batch, Record, Snapshot, Store, Watch
 
 log = structlog.get_logger("state")
+_SLICE = 1000  # records loaded at a stretch
 
 
 class View:
@@ -36,7 +37,7 @@ class View:
     async def follow(self, store: Store) -> None:
         """Load everything and keep up with every commit. Raises StoreError."""
         snapshot = await store.read()
-        self._load(snapshot)
+        await self._load(snapshot)
         self._watch = await store.watch("", snapshot.revision, self.apply)
 
     def stop(self) -> None:
@@ -44,7 +45,7 @@ class View:
         if self._watch is not None:
             self._watch.cancel()
 
-    def _load(self, snapshot: Snapshot) -> None:
+    async def _load(self, snapshot: Snapshot) -> None:
         groups: dict[str, list[Any]] = {prefix: [] for prefix in self.tables}
         for record in snapshot.records:
             head, _, _ = record.key.partition("/")
@@ -59,8 +60,10 @@ class View:
         # the index of all that can lose a part of it.
         for prefix, records in groups.items():  # in the order of the tables: nodes come first
             table = self.tables[prefix]
-            for record in records:
+            for position, record in enumerate(records):
                 self._applied(table, record.key[len(prefix) :], record, record.mod_revision, touch)
+                if position % _SLICE == 0:
+                    await asyncio.sleep(0)  # who asks meanwhile hears that there is no leader yet
         self.revision = snapshot.revision
         for topic in self._standing:
             touch(topic)
