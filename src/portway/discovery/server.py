@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from portway.discovery.session_keeper import SessionKeeper
 from portway.discovery.state import Draft, State
 from portway.discovery.turns import Turns
-from portway.store import Delete, Operation, Put, Store, Unchanged
+from portway.store import Compare, Delete, Operation, Put, Store, Unchanged
 
 T = TypeVar("T")
+_FORMAT = Put("meta/format", b"1")
+"""What a store of discovery begins with: the form its records have."""
 _PURGE = 1000  # lock delays that are kept before those that are over are looked for
 
 
@@ -35,6 +37,8 @@ class Server:
 
     async def start(self) -> None:
         """Load the state and follow the store. Raises StoreError."""
+        # Readers of an empty state are told index 1, so no change may ever have that index.
+        await self.store.commit([Compare(_FORMAT.key, 0)], [_FORMAT])
         await self.state.view.follow(self.store)
         self.state.kv.loaded(self.state.view.revision)
         await self.sessions.start()

@@ -449,7 +449,7 @@ class Exchange:
             if b"\n" in value or b"\r" in value:
                 value = b" ".join(value.split())  # noqa: PLW2901
             lines.append(b"%s: %s\r\n" % (name, value))
-            if len(name) == 14 and name.lower() == b"content-length":
+            if len(name) == 14 and bytes.lower(name) == b"content-length":
                 self._chunked = False
         if self._chunked and self.scope["http_version"] == "1.0":
             self._chunked = self.keep_alive = False
