@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from posixpath import normpath
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -98,11 +100,11 @@ class App:
             raise ApiError(400, "Bad Request")
         found = self.router.find(path)
         if found is None:
-            return self._nowhere(path)
+            return self._nowhere(request)
         route, request.rest = found
         request.route = route.path
         for blocked in settings.block_endpoints:
-            if path.startswith(blocked):
+            if _clean(path).startswith(blocked):
                 raise ApiError(403, "Endpoint is blocked by agent configuration")
         if request.method == "OPTIONS":
             return Answer(headers={"Allow": route.allow})
@@ -118,7 +120,8 @@ class App:
             request.authorizer  # noqa: B018  a token that is nobody's is refused at once
         return await handler(request)
 
-    def _nowhere(self, path: str) -> Answer:
+    def _nowhere(self, request: Request) -> Answer:
+        path = request.path
         if path == "/":
             # 200 in any case: health checks of agents ask for it.
             if self.context.settings.ui_enabled:
@@ -127,6 +130,11 @@ class App:
                 "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the "
                 "agent configuration and restart."
             )
+        if _clean(path) != path:
+            # As Go's mux does: a base URL that ends with a slash is a common slip.
+            query = request.scope["query_string"].decode("latin-1")
+            location = quote(_clean(path)) + ("?" + query if query else "")
+            return Answer(status=301, headers={"Location": location})
         if path.startswith(self.context.settings.ui_path):
             message = _NO_CONSOLE
         elif "/v1/" in path:
@@ -162,15 +170,29 @@ class App:
             body = msgspec.json.format(body, indent=4)
             if request.has("pretty"):
                 body += b"\n"
-        if len(body) >= _COMPRESSED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+        if len(body) >= _COMPRESSED_FROM and _accepts_gzip(request):
             headers.append((_header("Content-Encoding"), b"gzip"))
             if len(body) >= _COMPRESSED_APART:
                 body = await asyncio.to_thread(gzip.compress, body, 1)
             else:
                 body = gzip.compress(body, 1)
-        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((_header("Content-Length"), str(len(body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _clean(path: str) -> str:
+    """A path without empty and dot segments; a slash at its end stays."""
+    clean = "/" + normpath(path).lstrip("/")
+    return clean + "/" if path.endswith("/") and clean != "/" else clean
+
+
+def _accepts_gzip(request: Request) -> bool:
+    for coding in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "").rstrip("0") not in ("q=", "q=0.")
+    return False
 
 
 def _refuse_enterprise(request: Request) -> None:

@@ -83,8 +83,10 @@ async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> 
 async def consistency_of(request: Request) -> str:
     """``leader``, ``consistent`` or ``stale``, after waiting for what that promises.
 
-    Raises ApiError (400) when the request asks for two of them.
+    Raises ApiError (400) when the request asks for two of them, or for a cached answer of an age
+    that is no number.
     """
+    _check_cache_control(request.headers.get("cache-control", ""))
     if not request.query:
         return "stale" if _is_stale_by_default(request) else "leader"
     consistent = request.has("consistent")
@@ -98,6 +100,13 @@ async def consistency_of(request: Request) -> str:
         await request.context.server.catch_up()
         return "consistent"
     return "stale" if stale or _is_stale_by_default(request) else "leader"
+
+
+def _check_cache_control(header: str) -> None:
+    for directive in header.lower().split(","):
+        name, _, value = directive.strip().partition("=")
+        if name in ("max-age", "stale-if-error") and not value.strip().isdigit():
+            raise bad_request("Invalid Cache-Control header.")
 
 
 def _is_stale_by_default(request: Request) -> bool:

@@ -97,7 +97,6 @@ async def _answer(request: Request, query: Callable[[], Reading[_Checks]]) -> An
     request.datacenter()
     accepts = row_filter(request, Check)
     meta = selection.node_meta(request)
-    selection.set_cache_headers(request)
     catalog = request.context.server.state.catalog
 
     def with_nodes() -> Reading[_Checks]:
