@@ -80,8 +80,10 @@ async def update(request: Request) -> Answer:
     problem = problem_of(coordinate)
     if problem:
         raise refused(problem)
-    request.require("node", "write", given.node)
-    submit(request.context.server, NodeCoordinate(given.node, "", coordinate))
+    known = request.context.server.state.catalog.host(given.node)
+    name = given.node if known is None else known.node.node
+    request.require("node", "write", name)
+    submit(request.context.server, NodeCoordinate(name, "", coordinate))
     return EMPTY
 
 

@@ -47,6 +47,9 @@ async def create(request: Request) -> Answer:
     server, settings = request.context.server, request.context.settings
     node = body.node or settings.node_name
     request.require("session", "write", node)
+    known = server.state.catalog.host(node)
+    if known is not None:  # rules for its name hold for every spelling
+        request.require("session", "write", known.node.node)
     try:
         operations.check_ttl(body.ttl, settings.session_ttl_min)
         session = Session(

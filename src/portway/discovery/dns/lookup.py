@@ -197,8 +197,11 @@ def _virtual(ask: Ask, query: Query) -> None:
         *found.read(catalog.read_service(query.name)),
         *found.read(catalog.read_connect(query.name)),
     ]
-    if ask.world.authorizer.allows("service", "read", query.name):
-        for instance in candidates:
+    allows = ask.world.authorizer.allows
+    for instance in candidates:
+        # The name as it was registered: rules tell letters apart, questions do not.
+        name = instance.service.proxy.destination_service_name or instance.service.service
+        if allows("service", "read", name):
             tagged = (instance.service.tagged_addresses or {}).get(_VIRTUAL)
             address = read_address(tagged.address) if tagged else None
             if isinstance(address, bytes):

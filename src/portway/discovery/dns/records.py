@@ -14,6 +14,7 @@ IXFR, AXFR, ANY = 251, 252, 255
 IN = 1
 _SRV = struct.Struct("!HHH")
 PRIORITY = 1  # of every SRV record
+_MOST_DATA = 65535  # bytes of a record's data
 
 
 class Record(NamedTuple):
@@ -49,8 +50,12 @@ def srv_record(ttl: int, weight: int, port: int, target: Labels) -> Record:
 
 
 def text_records(owner: Labels | None, ttl: int, meta: dict[str, str] | None) -> list[Record]:
-    """Metadata as TXT records: ``key=value`` (RFC 1464), the bare value of ``rfc1035-`` keys."""
-    return [Record(owner, TXT, ttl, _strings(key, value)) for key, value in (meta or {}).items()]
+    """Metadata as TXT records: ``key=value`` (RFC 1464), the bare value of ``rfc1035-`` keys.
+
+    What is larger than a record is left out.
+    """
+    texts = (_strings(key, value) for key, value in (meta or {}).items())
+    return [Record(owner, TXT, ttl, text) for text in texts if len(text) <= _MOST_DATA]
 
 
 @lru_cache(4096)

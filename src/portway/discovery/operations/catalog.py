@@ -12,6 +12,12 @@ from msgspec.structs import replace
 
 from portway.discovery.acl import MANAGE_ALL, Authorizer
 from portway.discovery.model import Check, CheckRun, Node, Service
+from portway.discovery.operations.catalog_access import (
+    node_names,
+    require_check,
+    require_id,
+    require_node,
+)
 from portway.discovery.operations.nodes import (
     CatalogError,
     check_identity,
@@ -169,7 +175,8 @@ def _vet(server: Server, draft: Draft, registration: Registration, authorizer: A
     node, service, checks, skip_node_update = registration
     known = draft.get(catalog.nodes, node_key(node.node))
     if known is None or not (skip_node_update or is_same(known, node)):
-        authorizer.require("node", "write", node.node)
+        require_node(server, draft, authorizer, node.node)
+        require_id(server, draft, authorizer, node)
     if service is not None:
         authorizer.require("service", "write", service.service)
         if service.kind == "connect-proxy":
@@ -179,16 +186,18 @@ def _vet(server: Server, draft: Draft, registration: Registration, authorizer: A
             authorizer.require("service", "write", replaced.service)
     for check in checks:
         if not check.service_id:
-            authorizer.require("node", "write", node.node)
+            require_node(server, draft, authorizer, node.node)
         elif service is None or service.id != check.service_id:
             other = draft.get(catalog.services, service_key(node.node, check.service_id))
             if other is not None:  # a missing one is refused for that
                 authorizer.require("service", "write", other.service)
+        require_check(server, draft, authorizer, node.node, check.check_id)
 
 
 def _vet_removal(server: Server, draft: Draft, removal: Removal, authorizer: Authorizer) -> None:
     """Refuse what the caller may not remove: who may write a node may remove all on it."""
-    if authorizer.allows("node", "write", removal.node):
+    names = node_names(server, draft, removal.node)
+    if all(authorizer.allows("node", "write", name) for name in names):
         return
     catalog = server.state.catalog
     if removal.service_id:
@@ -204,4 +213,4 @@ def _vet_removal(server: Server, draft: Draft, removal: Removal, authorizer: Aut
         if check.service_id:
             authorizer.require("service", "write", check.service_name)
             return
-    authorizer.require("node", "write", removal.node)
+    require_node(server, draft, authorizer, removal.node)

@@ -10,6 +10,11 @@ from portway.discovery.acl import Authorizer
 from portway.discovery.model import Check, Node, Service
 from portway.discovery.operations import nodes
 from portway.discovery.operations.catalog import completed_check, completed_service
+from portway.discovery.operations.catalog_access import (
+    require_check,
+    require_id,
+    require_node,
+)
 from portway.discovery.operations.txn_refusal import RefusedError, quoted
 from portway.discovery.state import Draft, check_key, node_key, service_key
 
@@ -52,27 +57,31 @@ def permit(server: Server, draft: Draft, op: CatalogOp, authorizer: Authorizer) 
     catalog = server.state.catalog
     if isinstance(op, NodeOp):
         known = _known_node(server, draft, op.node)
-        authorizer.require("node", "write", op.node.node or (known.node if known else ""))
+        require_node(server, draft, authorizer, op.node.node or (known.node if known else ""))
+        if op.verb in ("set", "cas"):
+            require_id(server, draft, authorizer, op.node)
     elif isinstance(op, ServiceOp):
         service = op.service
         known_service = draft.get(catalog.services, service_key(op.node, service.id))
         if op.verb in ("set", "cas") or known_service is None:
             authorizer.require("service", "write", service.service)
+            if service.kind == "connect-proxy":
+                authorizer.require("service", "write", service.proxy.destination_service_name)
         if known_service is not None:
             authorizer.require("service", "write", known_service.service)
     else:
         check = op.check
         known_check = draft.get(catalog.checks, check_key(check.node, check.check_id))
-        for service_id in {check.service_id, known_check.service_id if known_check else ""}:
-            owner = (
-                draft.get(catalog.services, service_key(check.node, service_id))
-                if service_id
-                else None
-            )
-            if owner is not None:
-                authorizer.require("service", "write", owner.service)
-            elif not service_id and (known_check is None or service_id == known_check.service_id):
-                authorizer.require("node", "write", check.node)
+        require_check(server, draft, authorizer, check.node, check.check_id)
+        owner = (
+            draft.get(catalog.services, service_key(check.node, check.service_id))
+            if check.service_id
+            else None
+        )
+        if owner is not None:
+            authorizer.require("service", "write", owner.service)
+        elif not check.service_id and (known_check is None or op.verb in ("set", "cas")):
+            require_node(server, draft, authorizer, check.node)
 
 
 def apply(server: Server, draft: Draft, op: CatalogOp) -> list[Node | Service | Check]:
