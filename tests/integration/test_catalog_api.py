@@ -41,8 +41,8 @@ async def test_a_node_as_it_is_listed(discovery: Discovery) -> None:
             "TaggedAddresses": {"lan": "10.0.0.1", "wan": "1.2.3.4"},
             "Meta": {"rack": "r1"},
             "Locality": {"Region": "eu", "Zone": "a"},
-            "CreateIndex": 1,
-            "ModifyIndex": 1,
+            "CreateIndex": 2,
+            "ModifyIndex": 2,
         },
         {
             "ID": "",
@@ -51,12 +51,12 @@ async def test_a_node_as_it_is_listed(discovery: Discovery) -> None:
             "Datacenter": "dc1",
             "TaggedAddresses": None,
             "Meta": None,
-            "CreateIndex": 2,
-            "ModifyIndex": 2,
+            "CreateIndex": 3,
+            "ModifyIndex": 3,
         },
     ]
     assert reply.text.startswith('[{"ID":"40e4a748-2192-161a-0510-9bf59fe950b5","Node":"n1",')
-    assert reply.index == 2
+    assert reply.index == 3
     assert reply.headers["X-Consul-KnownLeader"] == "true"
     assert reply.headers["X-Consul-LastContact"] == "0"
 
@@ -101,8 +101,8 @@ async def test_a_service_as_the_catalog_lists_it(discovery: Discovery) -> None:
             "ServiceProxy": PLAIN,
             "ServiceConnect": {},
             "ServiceLocality": None,
-            "CreateIndex": 1,
-            "ModifyIndex": 1,
+            "CreateIndex": 2,
+            "ModifyIndex": 2,
         }
     ]
     assert "a\\u003cb" in reply.text
@@ -122,8 +122,8 @@ async def test_a_service_as_its_node_shows_it(discovery: Discovery) -> None:
         "Proxy": PLAIN,
         "Connect": {},
         "PeerName": "",
-        "CreateIndex": 1,
-        "ModifyIndex": 1,
+        "CreateIndex": 2,
+        "ModifyIndex": 2,
     }
     node = (await discovery.json("/v1/catalog/nodes"))[0]
     by_id = await discovery.json("/v1/catalog/node/n1")

@@ -51,7 +51,7 @@ async def test_an_instance_with_its_checks(discovery: Discovery) -> None:
     )
     node = (await discovery.json("/v1/catalog/nodes"))[0]
     service = (await discovery.json("/v1/catalog/node/n1"))["Services"]["w"]
-    indexes = {"CreateIndex": 1, "ModifyIndex": 1}
+    indexes = {"CreateIndex": 2, "ModifyIndex": 2}
     disk = {
         "Node": "n1",
         "CheckID": "disk",
@@ -83,7 +83,7 @@ async def test_an_instance_with_its_checks(discovery: Discovery) -> None:
     }
     reply = await discovery.get("/v1/health/service/web")
     assert reply.json == [{"Node": node, "Service": service, "Checks": [disk, up]}]
-    assert reply.index == 1
+    assert reply.index == 2
     assert await discovery.json("/v1/health/node/n1") == [disk, up]
     assert await discovery.json("/v1/health/checks/web") == [up]
     assert await discovery.json("/v1/health/state/any") == [disk, up]

@@ -94,7 +94,7 @@ async def test_services_in_numbers(discovery: Discovery) -> None:
             **UNCONNECTED,
         ),
     ]
-    assert reply.index == 3
+    assert reply.index == 4
     filtered = await discovery.json('/v1/internal/ui/services?filter=Service.Service=="db"')
     assert [row["Name"] for row in filtered] == ["db"]
     assert await discovery.json("/v1/internal/ui/services?peer=p") == []

@@ -211,10 +211,10 @@ async def test_only_what_differs_is_written(server: Server) -> None:
     await put(server, node(), service(), [check("c", "warning", "web")])
     catalog = server.state.catalog
     (instance,) = catalog.by_name["web"].ordered()
-    assert instance.node.modify_index == 1
-    assert instance.service.modify_index == 1
+    assert instance.node.modify_index == 2
+    assert instance.service.modify_index == 2
     (row,) = instance.all_checks()
-    assert (row.create_index, row.modify_index) == (1, 2)
+    assert (row.create_index, row.modify_index) == (2, 3)
 
 
 async def test_what_is_handed_in_stays_the_callers(server: Server) -> None:
