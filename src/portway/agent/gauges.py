@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from portway.agent.telemetry import Gauge
 from portway.discovery.model import CRITICAL, PASSING, WARNING
 from portway.discovery.state import State
 
 _KILO = 1024
+_STATM = Path("/proc/self/statm")
 
 
 def state_gauges(state: State, datacenter: str) -> Iterable[Gauge]:
@@ -38,6 +40,8 @@ def state_gauges(state: State, datacenter: str) -> Iterable[Gauge]:
 def process_gauges(started: float) -> Iterable[Gauge]:
     """What the process takes."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(_STATM.read_text().split()[1])
+    yield Gauge("consul.runtime.alloc_bytes", float(pages * resource.getpagesize()))
     yield Gauge("consul.runtime.max_rss_bytes", float(usage.ru_maxrss * _KILO))
     yield Gauge("consul.runtime.cpu_seconds", usage.ru_utime + usage.ru_stime)
     yield Gauge("consul.runtime.uptime_seconds", time.time() - started)
