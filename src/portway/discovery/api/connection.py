@@ -38,7 +38,6 @@ _COMMON_NAMES = {
     )
 }
 _NO_BODY = (204, 304)
-_NO_HEADERS: list[tuple[bytes, bytes]] = []
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS")}
 
 
@@ -73,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_expects",
         "_headers",
         "_in_head",
+        "_left",
         "_parser",
         "_queue",
         "_read",
@@ -93,10 +93,11 @@ class Connection(asyncio.Protocol):
         self._current: Exchange | None = None
         self._reading: Exchange | None = None
         self._queue: deque[Exchange] | None = None
-        self._headers = _NO_HEADERS
+        self._headers: list[tuple[bytes, bytes]] | None = None  # only while a head is being read
         self._url = b""
         self._in_head = False
-        self._read = 0  # bytes since the last head of a request was complete
+        self._left = 0  # bytes the client had not taken when that was last looked at
+        self._read = 0  # bytes since a head was complete, or a part of a body
         self._unread = 0
         self._expects = False
         self._writable: asyncio.Future[None] | None = None
@@ -125,6 +126,8 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = self._shared.loop.create_future()
+        self._left = 0
+        self.since = monotonic()
 
     def resume_writing(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -137,8 +140,7 @@ class Connection(asyncio.Protocol):
             await self._writable
 
     def data_received(self, data: bytes) -> None:
-        if self._reading is None:
-            self._read += len(data)
+        self._read += len(data)
         if self._parser is None:
             self._parser = httptools.HttpRequestParser(self)
         try:
@@ -155,6 +157,8 @@ class Connection(asyncio.Protocol):
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             elif not self._in_head and self._parser is not _DEAF:
                 self._parser = None
+        elif self._read > _MAX_HEAD:  # trailers, or what surrounds the chunks, without an end
+            self.transport.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer what cannot be understood, unless an answer is under way, and close."""
@@ -183,6 +187,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headers is None:
+            return  # a trailer: nobody asks for any
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects = True
@@ -203,12 +209,12 @@ class Connection(asyncio.Protocol):
             "method": _METHODS.get(method) or method.decode("ascii"),
             "path": unquote(text) if "%" in text else text,
             "query_string": query,
-            "headers": self._headers,
+            "headers": self._headers or [],
             "client": self.client,
         }
         exchange = Exchange(self, scope, parser.should_keep_alive(), self._expects)
         self._in_head = False
-        self._headers = _NO_HEADERS
+        self._headers = None
         self._url = b""
         self._reading = exchange
         self._read = self._unread = 0
@@ -223,6 +229,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = self._reading
+        self._read = 0
         self.since = monotonic()
         if exchange is None or exchange.answered:
             self._unread += len(body)
@@ -263,8 +270,18 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def stale(self, limit: float) -> bool:
-        """Whether the client has been expected to send something since before ``limit``."""
-        return self.since < limit and (self._current is None or not self._current.complete)
+        """Whether the client has not done what is expected of it since before ``limit``.
+
+        It is expected to send a request to its end, and to take the answers.
+        """
+        if self._writable is not None:
+            left = self.transport.get_write_buffer_size()
+            if left != self._left:
+                self._left = left
+                self.since = monotonic()
+        elif self._current is not None and self._current.complete:
+            return False
+        return self.since < limit
 
     def shut(self) -> None:
         """Close: at once when idle, else after the answer under way."""
@@ -420,8 +437,8 @@ class Exchange:
             connection.transport.writelines((head, body))
         else:
             connection.transport.write(head + body)
-        if more:
-            await connection.drain()
+        # After the last part, too: requests that were sent ahead wait until it is taken.
+        await connection.drain()
 
     def _whole_head(self, size: int, more: bool) -> bytes:
         """The head, now that it is known whether the body comes in one piece."""

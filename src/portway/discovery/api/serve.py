@@ -88,10 +88,13 @@ class Listener:
             server.close()
 
     def _close_idle(self) -> None:
-        """Close connections without a request in work for too long, half a request included."""
+        """Close connections without a request in work for too long, half a request included.
+
+        So are those whose client takes nothing of its answer for as long.
+        """
         limit = monotonic() - _IDLE
         for connection in [one for one in self._shared.connections if one.stale(limit)]:
-            connection.transport.close()
+            connection.transport.abort()
 
     async def stop(self) -> None:
         """Close the socket; requests in work have a second to finish."""
