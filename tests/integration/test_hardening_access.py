@@ -163,3 +163,28 @@ async def test_what_belongs_to_the_caller_may_still_be_written(guarded: Guarded)
         200,
         "true",
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/internal/acl/authorize"),
+        ("PUT", "/v1/acl/token"),
+        ("PUT", "/v1/acl/policy"),
+        ("PUT", "/v1/acl/role"),
+        ("PUT", "/v1/acl/auth-method"),
+        ("PUT", "/v1/acl/binding-rule"),
+        ("POST", "/v1/acl/login"),
+        ("PUT", "/v1/catalog/register"),
+        ("PUT", "/v1/session/create"),
+        ("POST", "/v1/query"),
+        ("PUT", "/v1/config"),
+        ("PUT", "/v1/coordinate/update"),
+        ("PUT", "/v1/operator/autopilot/configuration"),
+    ],
+)
+async def test_small_things_have_small_bodies(guarded: Guarded, method: str, path: str) -> None:
+    body = b'[{"Description": "' + b"x" * (1 << 20) + b'"}]'
+
+    reply = await guarded.discovery.call(method, path, body, X_Consul_Token=MANAGEMENT)
+    assert reply.status == 413, reply.text

@@ -15,7 +15,7 @@ from portway.discovery.api.error import ApiError, bad_request
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
-MAX_BODY = 64 * 1024 * 1024  # bytes; families with a smaller documented limit give it
+MAX_BODY = 1 << 20  # bytes; families with a documented limit give it
 
 
 class Request:
