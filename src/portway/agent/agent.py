@@ -75,7 +75,7 @@ class Agent:
             if service_id and service_id not in self.local.services:  # a reload took it away
                 registry.files.forget_check(check_id)
                 raise UnknownServiceError(service_id)
-            registry.run(planned, token, "api", renew=True)
+            registry.run(planned, token, "api")
         await self.sync.settle(service_id)
 
     async def deregister_check(self, check_id: str) -> None:

@@ -90,7 +90,7 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
         peer_name="",
     )
     _check_kind(service, d)
-    definitions = [*([] if d.check is None else [d.check]), *d.checks]
+    definitions = [*([] if d.check in (None, CheckDefinition()) else [d.check]), *d.checks]
     checks = [
         _service_check(one, service, node, position, len(definitions))
         for position, one in enumerate(definitions, 1)

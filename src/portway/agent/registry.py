@@ -126,17 +126,15 @@ class Registry:
         for check in plan.checks:
             self.run(check, plan.token, plan.source)
 
-    def run(
-        self, planned_check: RegisteredCheck, token: str, source: Source, *, renew: bool = False
-    ) -> None:
+    def run(self, planned_check: RegisteredCheck, token: str, source: Source) -> None:
         """Take a check in and run it.
 
-        One that was here keeps its status and output; with ``renew`` only unless its definition
-        says with which it begins.
+        One that was here keeps its status and output, whatever its definition says: a check must
+        not flap because its service starts again.
         """
         check, definition = planned_check
         old = self.local.checks.get(check.check_id)
-        if old is not None and not (renew and definition.status):
+        if old is not None:
             check = msgspec.structs.replace(check, status=old.check.status, output=old.check.output)
         self.local.put_check(
             LocalCheck(check=check, definition=definition, token=token, source=source)

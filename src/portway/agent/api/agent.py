@@ -18,6 +18,7 @@ from portway.agent.runtime import Runtime
 from portway.agent.sanitized import sanitized
 from portway.discovery.acl import AclDisabledError
 from portway.discovery.api.answer import EMPTY, Answer, json_answer
+from portway.discovery.api.blocking import note_filtered
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request, not_found
 from portway.discovery.api.filtering import row_filter
@@ -141,11 +142,10 @@ class AgentApi:
     async def members(self, request: Request) -> Answer:
         """The members the caller may see."""
         matches = row_filter(request, Member)
-        wan = request.has("wan")
+        wan = bool(request.param("wan"))
         members = [msgspec.convert(row, Member) for row in self._runtime.members(wan)]
         visible = [member for member in members if request.allows("node", "read", member.name)]
-        if len(visible) < len(members):
-            request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
+        note_filtered(request, len(visible) < len(members))
         if request.param("segment"):
             raise bad_request("Network segments are a Consul Enterprise feature")
         return json_answer([member for member in visible if matches(member)])

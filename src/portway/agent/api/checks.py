@@ -6,9 +6,11 @@ import msgspec
 
 from portway.agent.agent import Agent
 from portway.agent.api.refusals import refusals
+from portway.agent.api.rows import agent_check
 from portway.agent.api.services import own_token
 from portway.agent.registry import UnknownCheckError
 from portway.discovery.api.answer import EMPTY, Answer, json_answer
+from portway.discovery.api.blocking import note_filtered
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import bad_request, not_found
 from portway.discovery.api.filtering import row_filter
@@ -57,9 +59,8 @@ class ChecksApi:
             if not self._allows(request, "read", entry.check):
                 hidden = True
             elif matches(entry.check):
-                rows[check_id] = entry.check
-        if hidden:
-            request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
+                rows[check_id] = agent_check(entry.check)
+        note_filtered(request, hidden)
         return json_answer(rows)
 
     async def register(self, request: Request) -> Answer:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import time
 from typing import Any
 
 from portway.agent.agent import Agent
 from portway.agent.api.refusals import refusals
+from portway.agent.api.rows import agent_check, agent_service
 from portway.agent.local import LocalService
 from portway.agent.registry import UnknownServiceError
 from portway.agent.sidecar import sidecar_id, sidecar_name
 from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer, text_answer
+from portway.discovery.api.blocking import changed, note_filtered
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import bad_request, not_found
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
-from portway.discovery.model import Check, Service, ServiceDefinition
-from portway.discovery.state import any_change, worst
+from portway.discovery.model import CRITICAL, Service, ServiceDefinition
+from portway.discovery.state import worst
 
 _HEALTH = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
 _SEVERITY = ("passing", "warning", "critical", "maintenance")
@@ -61,8 +65,7 @@ class ServicesApi:
                 hidden = True
             elif matches(entry.service):
                 rows[service_id] = self._row(entry)
-        if hidden:
-            request.answer_headers["X-Consul-Results-Filtered-By-ACLs"] = "true"
+        note_filtered(request, hidden)
         return json_answer(rows)
 
     async def read(self, request: Request) -> Answer:
@@ -71,7 +74,8 @@ class ServicesApi:
         known = request.param("hash")
         wait = request.duration("wait", "Invalid wait time") or 0.0
         settings = request.context.settings
-        wait = min(wait or settings.default_query_time, settings.max_query_time)
+        wait = min(wait if wait > 0 else settings.default_query_time, settings.max_query_time)
+        deadline = time.monotonic() + wait + random.uniform(0, wait / 16)  # noqa: S311
         while True:
             entry = self._local.services.get(service_id)
             if entry is None:
@@ -79,10 +83,10 @@ class ServicesApi:
             request.require("service", "read", entry.service.service)
             row = self._row(entry)
             digest = content_hash(row)
-            if digest != known:
+            remaining = deadline - time.monotonic()
+            if digest != known or remaining <= 0:
                 break
-            if not await any_change((self._local.topic(service_id),), wait):
-                break
+            await changed(request, (self._local.topic(service_id),), remaining)
         row["ContentHash"] = digest
         request.answer_headers["X-Consul-ContentHash"] = digest
         return json_answer(row)
@@ -149,9 +153,8 @@ class ServicesApi:
             raise bad_request("Missing serviceID")
         entry = self._local.services.get(service_id)
         if entry is None:
-            reason = f"ServiceId {service_id} not found"
-            request.answer_headers["X-Consul-Reason"] = reason
-            return self._health(request, 404, reason, reason)
+            nothing = {"AggregatedStatus": CRITICAL, "Service": None, "Checks": None}
+            return self._health(request, 404, f"ServiceId {service_id} not found", nothing)
         request.require("service", "read", entry.service.service)
         status, row = self._state(entry)
         return self._health(request, _HEALTH[status], status, row)
@@ -168,21 +171,17 @@ class ServicesApi:
             if entry.service.service == name
         ]
         if not entries:
-            reason = f"ServiceName {name} Not Found"
-            request.answer_headers["X-Consul-Reason"] = reason
-            return self._health(request, 404, reason, [])
+            return self._health(request, 404, f"ServiceName {name} Not Found", [])
         states = [self._state(entry) for entry in entries]
         status = max((status for status, _ in states), key=_SEVERITY.index)
         return self._health(request, _HEALTH[status], status, [row for _, row in states])
 
-    def _health(self, request: Request, code: int, status: str, value: Any) -> Answer:
-        if wants_text(request):
-            return text_answer(status, code)
-        request.answer_headers.setdefault("X-Consul-Reason", status)
-        return json_answer(value, code)
+    def _health(self, request: Request, code: int, reason: str, value: Any) -> Answer:
+        request.answer_headers["X-Consul-Reason"] = reason
+        return text_answer(reason, code) if wants_text(request) else json_answer(value, code)
 
     def _state(self, entry: LocalService) -> tuple[str, dict[str, Any]]:
-        checks: list[Check] = [
+        checks = [
             found.check
             for scope in ("", entry.service.id)
             for _, found in sorted(self._local.checks_of(scope).items())
@@ -191,39 +190,11 @@ class ServicesApi:
         return status, {
             "AggregatedStatus": status,
             "Service": self._row(entry),
-            "Checks": checks,
+            "Checks": [agent_check(check) for check in checks],
         }
 
     def _row(self, entry: LocalService) -> dict[str, Any]:
         return agent_service(entry.service, self._datacenter)
-
-
-def agent_service(service: Service, datacenter: str) -> dict[str, Any]:
-    """A service as the agent's endpoints show it."""
-    row: dict[str, Any] = {"Kind": service.kind} if service.kind else {}
-    row |= {
-        "ID": service.id,
-        "Service": service.service,
-        "Tags": service.tags or [],
-        "Meta": service.meta or {},
-        "Port": service.port,
-        "Address": service.address,
-    }
-    for name, value in (
-        ("Ports", service.ports),
-        ("SocketPath", service.socket_path),
-        ("TaggedAddresses", service.tagged_addresses),
-        ("Locality", service.locality),
-    ):
-        if value:
-            row[name] = value
-    row |= {"Weights": service.weights, "EnableTagOverride": service.enable_tag_override}
-    if service.kind:
-        row["Proxy"] = service.proxy
-    if service.connect.native:
-        row["Connect"] = {"Native": True}
-    row["Datacenter"] = datacenter
-    return row
 
 
 def content_hash(row: dict[str, Any]) -> str:
