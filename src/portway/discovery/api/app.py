@@ -34,20 +34,9 @@ _READS = ("GET", "HEAD", "OPTIONS")
 _NO_CONSOLE = "The console is not part of this version; the HTTP API is below /v1/"
 
 
-class _HeaderName(bytes):
-    """A name that keeps its capitals, which uvicorn would take away.
-
-    HTTP does not care, but people's scripts look for ``X-Consul-Index`` as Consul writes it.
-    """
-
-    def lower(self) -> _HeaderName:
-        """The name as it is."""
-        return self
-
-
 @lru_cache(maxsize=256)
-def _header(name: str) -> _HeaderName:
-    return _HeaderName(name.encode("latin-1"))
+def _header(name: str) -> bytes:
+    return name.encode("latin-1")
 
 
 class App:
