@@ -45,7 +45,7 @@ class LostError(Exception):
 
 
 class UnsentError(Exception):
-    """The server is not there, so nothing happened."""
+    """The server is not there, or not yet ready, so nothing happened."""
 
 
 class Client:
@@ -213,6 +213,9 @@ class Client:
             self._connection.close()
             self._connection = None
             raise LostError from error
+        if response.status == 500 and content == b"No cluster leader":
+            time.sleep(0.05)  # it has only just started
+            raise UnsentError
         try:
             return response.status, json.loads(content)
         except ValueError:
