@@ -8,13 +8,15 @@ import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.agent_rig import Home, Running, home
 from tests.integration.cli_consul_rig import eventually
 
-WEB = {"ID": "web-1", "Name": "web", "Port": 80, "Token": "", "Tags": ["a"]}
+SIDECAR: dict[str, Any] = {"Connect": {"SidecarService": {}}}
+WEB: dict[str, Any] = {"ID": "web-1", "Name": "web", "Port": 80, "Token": "", "Tags": ["a"]}
 
 
 @pytest.fixture
@@ -39,11 +41,10 @@ def name_of(identifier: str) -> str:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_registrations_survive(place: Home, number: int) -> None:
     agent = place.start()
-    sidecar = {"Connect": {"SidecarService": {}}}
     # The first one's port is free again when the second is taken up after the restart.
-    agent.done("agent/service/register", {"Name": "gone", "Port": 1} | sidecar)
+    agent.done("agent/service/register", {"Name": "gone", "Port": 1} | SIDECAR)
     checks = {"Check": {"TTL": "1h"}, "Checks": [{"TCP": "127.0.0.1:1", "Interval": "1h"}]}
-    agent.done("agent/service/register", WEB | checks | sidecar)
+    agent.done("agent/service/register", WEB | checks | SIDECAR)
     agent.done("agent/service/deregister/gone")
     agent.done("agent/check/register", {"Name": "disk", "TTL": "1h", "Notes": "n"})
     agent.done("agent/check/register", {"Name": "more", "TTL": "1h", "ServiceID": "web-1"})
@@ -122,8 +123,7 @@ def test_maintenance_survives(place: Home) -> None:
 
 def test_a_definition_of_the_configuration_replaces_what_was_kept(place: Home) -> None:
     agent = place.start()
-    sidecar = {"Connect": {"SidecarService": {}}}
-    agent.done("agent/service/register", WEB | {"Check": {"TTL": "1h"}} | sidecar)
+    agent.done("agent/service/register", WEB | {"Check": {"TTL": "1h"}} | SIDECAR)
     agent.done("agent/check/register", {"Name": "disk", "TTL": "1h", "Notes": "api"})
     agent.done("agent/check/register", {"Name": "own", "TTL": "1h", "ServiceID": "web-1"})
     check = {"name": "disk", "ttl": "2h", "notes": "file"}

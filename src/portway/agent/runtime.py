@@ -148,7 +148,7 @@ class Runtime:
 
     def release(self) -> None:
         """Let every blocked query answer: nothing more will change."""
-        self.server.state.view.replaced()
+        self.server.state.view.end()
 
     def _send_metrics(self) -> None:
         wanted = self.config.telemetry

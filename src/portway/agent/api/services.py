@@ -76,6 +76,7 @@ class ServicesApi:
         settings = request.context.settings
         wait = min(wait if wait > 0 else settings.default_query_time, settings.max_query_time)
         deadline = time.monotonic() + wait + random.uniform(0, wait / 16)  # noqa: S311
+        waits = True
         while True:
             entry = self._local.services.get(service_id)
             if entry is None:
@@ -84,9 +85,9 @@ class ServicesApi:
             row = self._row(entry)
             digest = content_hash(row)
             remaining = deadline - time.monotonic()
-            if digest != known or remaining <= 0:
+            if digest != known or remaining <= 0 or not waits:
                 break
-            await changed(request, (self._local.topic(service_id),), remaining)
+            waits = await changed(request, (self._local.topic(service_id),), remaining)
         row["ContentHash"] = digest
         request.answer_headers["X-Consul-ContentHash"] = digest
         return json_answer(row)

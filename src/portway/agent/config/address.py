@@ -23,8 +23,10 @@ def evaluated(key: str, text: str, found: Findings) -> str:
 
 def ip_of(text: str) -> IP | None:
     """The IP address that a text is, also in brackets; None if it is none."""
+    if text[:1] == "[" and text[-1:] == "]":
+        text = text[1:-1]
     try:
-        return ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+        return ipaddress.ip_address(text)
     except ValueError:
         return None
 

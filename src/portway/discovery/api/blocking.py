@@ -67,17 +67,17 @@ async def _blocked(
 
 
 async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> bool:
-    """Wait until one of the topics changes; false when ``seconds`` pass before.
+    """Wait until one of the topics changes; false when ``seconds`` pass before, or all is over.
 
     When the client goes away meanwhile the request is cancelled (``serve``). What the caller may
     do is looked at again: raises PermissionDeniedError or AclNotFoundError.
     """
     request.scope["portway.task"] = asyncio.current_task()
     request.unburden()
-    replacement = request.context.server.state.view.replacement
-    woken = await any_change((*topics, replacement), seconds)
+    view = request.context.server.state.view
+    woken = not view.ended and await any_change((*topics, view.replacement), seconds)
     request.authorize_again()
-    return woken
+    return woken and not view.ended
 
 
 async def consistency_of(request: Request) -> str:

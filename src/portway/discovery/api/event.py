@@ -62,7 +62,8 @@ async def list_recent(request: Request) -> Answer:
         remaining = deadline - time.monotonic()
         if index != wanted or remaining <= 0:
             break
-        await changed(request, (log.topic,), remaining)
+        if not await changed(request, (log.topic,), remaining):
+            break
     note_filtered(request, len(visible) < len(named))
     return json_answer(visible, headers={"X-Consul-Index": str(index)})
 

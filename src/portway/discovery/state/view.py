@@ -27,6 +27,8 @@ class View:
         self.tables = {table.prefix: table for table in tables}
         self.revision = 0
         self.epoch = 0
+        self.ended = False
+        """Whether nothing will change any more, so that nobody should wait."""
         self.replacement = Topic()
         """Touched when the whole state is replaced; every blocked reader waits for it too."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -105,6 +107,11 @@ class View:
     def replaced(self) -> None:
         """The whole state has been replaced: blocked readers return."""
         self.epoch += 1
+        self.replacement.touch(self.revision)
+
+    def end(self) -> None:
+        """Nothing will change any more: blocked readers return."""
+        self.ended = True
         self.replacement.touch(self.revision)
 
     async def reached(self, revision: int) -> None:
