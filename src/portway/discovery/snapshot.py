@@ -7,17 +7,22 @@ key. Snapshots of Consul itself cannot be restored; they are told by what ``meta
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 FORMAT = "portway/1"
+MAX_STATE = 5 << 28
+"""Bytes of ``state.bin``: what one commit can hold, and keys."""
 _FILES = ("meta.json", "state.bin", "SHA256SUMS")
-_MOST = 4 << 30  # bytes of one file inside
+_MAX_SMALL = 1 << 16  # bytes of the other files
+_HEADS = 1 << 18  # bytes of the tar around them
 
 
 class SnapshotError(Exception):
@@ -71,7 +76,9 @@ def unpack(state: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def write(state: bytes, index: int, identifier: str) -> bytes:
-    """The snapshot file of a state."""
+    """The snapshot file of a state. Raises SnapshotError for one that could not be restored."""
+    if len(state) > MAX_STATE:
+        raise SnapshotError(f"a state of {len(state)} bytes; a snapshot holds {MAX_STATE}")
     meta = Meta(id=identifier, index=index, size=len(state), format=FORMAT)
     members = {"meta.json": msgspec.json.encode(meta) + b"\n", "state.bin": state}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {n}\n" for n, data in members.items())
@@ -91,9 +98,13 @@ def read(data: bytes) -> Archive:
     missing = [name for name in _FILES if name not in members]
     if missing:
         raise SnapshotError(f"failed to read snapshot file: it has no {', '.join(missing)}")
-    for line in members["SHA256SUMS"].decode("ascii", "replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if name in members and hashlib.sha256(members[name]).hexdigest() != digest:
+    sums = {
+        name: digest
+        for line in members["SHA256SUMS"].decode("ascii", "replace").splitlines()
+        for digest, _, name in [line.partition("  ")]
+    }
+    for name in sums.keys() & members.keys():
+        if sums[name] != hashlib.sha256(members[name]).hexdigest():
             raise SnapshotError(
                 f"failed to read snapshot file: hash check failed for {name!r}: it was damaged"
             )
@@ -106,23 +117,46 @@ def read(data: bytes) -> Archive:
             "the snapshot was not made by Portway: those of Consul hold its internal log format "
             "and cannot be restored; export and import keys with kv export and kv import"
         )
+    for name in ("meta.json", "state.bin"):
+        if name not in sums:
+            raise SnapshotError(f"failed to read snapshot file: SHA256SUMS has no {name}")
     return Archive(meta, members["state.bin"])
 
 
 def _members(data: bytes) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
+    inflated = _Inflated(data)
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        # As a stream: what is said of sizes is judged before so much is read.
+        with tarfile.open(fileobj=inflated, mode="r|") as archive:
             for info in archive:
-                if info.name not in _FILES or not info.isfile():
+                known = info.name in _FILES and info.name not in members
+                if not (known and info.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
                     raise SnapshotError(f"failed to read snapshot file: unexpected {info.name!r}")
-                if info.size > _MOST:
+                if info.size > (MAX_STATE if info.name == "state.bin" else _MAX_SMALL):
                     raise SnapshotError(f"failed to read snapshot file: {info.name} is too large")
+                inflated.room += info.size
                 file = archive.extractfile(info)
                 members[info.name] = b"" if file is None else file.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
         raise SnapshotError(f"failed to read snapshot file: {error}") from None
     return members
+
+
+class _Inflated(gzip.GzipFile):
+    """What a gzipped file holds. More than there is ``room`` for is not read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(fileobj=io.BytesIO(data))
+        self.room = _HEADS
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes. Raises SnapshotError."""
+        data = super().read(size)
+        self.room -= len(data)
+        if self.room < 0:
+            raise SnapshotError("failed to read snapshot file: it holds more than a snapshot does")
+        return data
 
 
 def summary(records: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:

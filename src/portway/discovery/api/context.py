@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,3 +89,5 @@ class Context:
 
     bodies: Bodies = field(default_factory=Bodies)
     """Bodies of answers that many readers share."""
+    snapshots: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time is made or restored: each takes the memory of the state several times."""

@@ -12,7 +12,7 @@ from portway.discovery.api.error import ApiError
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 
-_MAX_BODY = 4 << 30  # bytes
+_MAX_BODY = snapshot.MAX_STATE
 
 
 async def save(request: Request) -> Answer:
@@ -20,14 +20,24 @@ async def save(request: Request) -> Answer:
     request.require("snapshot", "read")
     request.datacenter()
     consistency = await consistency_of(request)
-    state = await request.context.server.store.read()
-    records = [(record.key, record.value) for record in state.records]
-    identifier = f"2-{state.revision}-{uuid.uuid4()}"
-    body = await asyncio.to_thread(
-        lambda: snapshot.write(snapshot.pack(records), state.revision, identifier)
-    )
-    set_read_headers(request, state.revision, consistency)
+    try:
+        async with request.context.snapshots:
+            revision, body = await _saved(request)
+    except snapshot.SnapshotError as error:
+        raise ApiError(500, str(error)) from None
+    set_read_headers(request, revision, consistency)
     return Answer(body, 200, "application/x-gzip")
+
+
+async def _saved(request: Request) -> tuple[int, bytes]:
+    state = await request.context.server.store.read()
+    identifier = f"2-{state.revision}-{uuid.uuid4()}"
+
+    def write() -> bytes:
+        packed = snapshot.pack((record.key, record.value) for record in state.records)
+        return snapshot.write(packed, state.revision, identifier)
+
+    return state.revision, await asyncio.to_thread(write)
 
 
 async def restore(request: Request) -> Answer:
@@ -36,11 +46,11 @@ async def restore(request: Request) -> Answer:
     request.datacenter()
     body = await request.body(_MAX_BODY)
     try:
-        archive = await asyncio.to_thread(snapshot.read, body)
-        records = await asyncio.to_thread(lambda: list(archive.records()))
+        async with request.context.snapshots:
+            records = await asyncio.to_thread(lambda: list(snapshot.read(body).records()))
+            await request.context.server.replace(records)
     except snapshot.SnapshotError as error:
         raise ApiError(500, str(error)) from None
-    await request.context.server.replace(records)
     return EMPTY
 
 
