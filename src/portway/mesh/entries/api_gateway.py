@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from portway.discovery.acl.authorizer import Authorizer
-from portway.discovery.acl.errors import PermissionDeniedError
 from portway.discovery.model import Wire
 from portway.mesh.entries.entry import WILDCARD, Entry, EntryError, check_meta
 from portway.mesh.entries.references import NO_STATUS, Reference, Status, with_kind
 from portway.mesh.entries.tls import check_tls
+
+if TYPE_CHECKING:
+    from portway.discovery.acl.authorizer import Authorizer
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PROTOCOLS = ("http", "tcp")
@@ -124,4 +126,6 @@ class BoundAPIGateway(Entry, tag="bound-api-gateway"):
 
     @classmethod
     def require_write(cls, name: str, authorizer: Authorizer) -> None:
+        from portway.discovery.acl.errors import PermissionDeniedError
+
         raise PermissionDeniedError("only writeable by controller")

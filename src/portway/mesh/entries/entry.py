@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NewType
+from typing import TYPE_CHECKING, ClassVar, Literal, NewType
 
-from portway.discovery.acl.authorizer import Authorizer
 from portway.discovery.model import Wire
+
+if TYPE_CHECKING:
+    from portway.discovery.acl.authorizer import Authorizer
 
 GoDuration = NewType("GoDuration", str)
 """A duration as Go prints it (``1m30s``), empty for none; input may also be nanoseconds."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import field
 from msgspec.structs import replace
 
-from portway.discovery.acl.authorizer import Authorizer
 from portway.discovery.model import Wire
 from portway.mesh.entries.entry import Entry, EntryError, Nanoseconds, check_meta, require_name
+
+if TYPE_CHECKING:
+    from portway.discovery.acl.authorizer import Authorizer
 
 _CLOCK_SKEW = 30  # seconds
 _DISCOVERY = ("", "STRICT_DNS", "STATIC", "LOGICAL_DNS", "EDS", "ORIGINAL_DST")
