@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portway.discovery.api import Settings
-from portway.discovery.api import connection as connections
+from portway.discovery.api.exchange import Exchange
 from portway.discovery.api.request import Request
 from tests.integration.discovery_rig import Discovery, Reply, running
 
@@ -208,7 +208,7 @@ async def test_nothing_is_left_of_abandoned_queries(
     gc.collect()
     assert (len(kv._keys), len(kv._prefixes)) == (0, 0)
     assert not requests
-    live = [one for one in gc.get_objects() if isinstance(one, connections.Exchange)]
+    live = [one for one in gc.get_objects() if isinstance(one, Exchange)]
     assert not live
     # They are not counted as writers' victims either: the next change is nobody's business.
     before = discovery.waits.wakes

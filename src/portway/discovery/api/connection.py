@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from time import monotonic, time
@@ -17,19 +16,13 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-import structlog
 
-log = structlog.get_logger("http")
-Message = dict[str, Any]
+from portway.discovery.api.exchange import STATUS_LINES, Exchange
 
-_MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
+MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, unless configured otherwise
 _BODY_AHEAD = 64 * 1024  # bytes of a body that are read before the application asks for it
 _MAX_UNREAD = 16 * 1024 * 1024  # bytes of a body nobody asked for that are read and thrown away
-_JOINED = 16 * 1024  # bytes of a body that is copied to be written with the head
 _MOST_QUEUED = 8  # requests that are read before the one in work is answered
-_STATUS_LINES = {
-    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() for status in HTTPStatus
-}
 _COMMON_NAMES = {
     name.encode(): name.encode()
     for name in (
@@ -37,18 +30,28 @@ _COMMON_NAMES = {
         *("content-type", "x-consul-token", "authorization", "cache-control"),
     )
 }
-_NO_BODY = (204, 304)
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS")}
 
 
 class Shared:
     """What the connections of a listener have in common."""
 
-    __slots__ = ("_date", "_date_at", "app", "connections", "loop", "scheme", "tasks")
+    __slots__ = (
+        "_date",
+        "_date_at",
+        "app",
+        "connections",
+        "loop",
+        "max_head",
+        "scheme",
+        "tasks",
+    )
 
-    def __init__(self, app: Any, scheme: str) -> None:
+    def __init__(self, app: Any, scheme: str, max_head: int = MAX_HEAD) -> None:
         self.app = app
         self.scheme = scheme
+        self.max_head = max_head
+        """Bytes of a request's line and headers."""
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -77,18 +80,18 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_read",
         "_reading",
-        "_shared",
         "_unread",
         "_url",
         "_writable",
         "client",
         "closed",
+        "shared",
         "since",
         "transport",
     )
 
     def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+        self.shared = shared
         self._parser: Any = None  # there is one only while a request is being read
         self._current: Exchange | None = None
         self._reading: Exchange | None = None
@@ -112,11 +115,11 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.client = peer[:2] if isinstance(peer, tuple) else None
-        self._shared.connections.add(self)
+        self.shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        self._shared.connections.discard(self)
+        self.shared.connections.discard(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         for exchange in (self._current, *(self._queue or ())):
@@ -125,7 +128,7 @@ class Connection(asyncio.Protocol):
         self._current = self._reading = self._queue = None
 
     def pause_writing(self) -> None:
-        self._writable = self._shared.loop.create_future()
+        self._writable = self.shared.loop.create_future()
         self._left = 0
         self.since = monotonic()
 
@@ -153,12 +156,12 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
             self._refuse(HTTPStatus.BAD_REQUEST)
         if self._reading is None:
-            if self._read > _MAX_HEAD:
+            if self._read > self.shared.max_head:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             elif not self._in_head and self._parser is not _DEAF:
                 self._parser = None
-        elif self._read > _MAX_HEAD:  # trailers, or what surrounds the chunks, without an end
-            self.transport.abort()
+        elif self._read > self.shared.max_head:
+            self.transport.abort()  # trailers, or what surrounds the chunks, without an end
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer what cannot be understood, unless an answer is under way, and close."""
@@ -171,7 +174,7 @@ class Connection(asyncio.Protocol):
         body = f"{status.value} {status.phrase}".encode()
         self.transport.write(
             b"%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s" % (_STATUS_LINES[status], len(body), body)
+            b"Connection: close\r\n\r\n%s" % (STATUS_LINES[status], len(body), body)
         )
         self.transport.close()
 
@@ -205,7 +208,7 @@ class Connection(asyncio.Protocol):
         scope = {
             "type": "http",
             "http_version": parser.get_http_version(),
-            "scheme": self._shared.scheme,
+            "scheme": self.shared.scheme,
             "method": _METHODS.get(method) or method.decode("ascii"),
             "path": unquote(text) if "%" in text else text,
             "query_string": query,
@@ -247,9 +250,9 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
-        task = self._shared.loop.create_task(exchange.run(self._shared.app))
-        self._shared.tasks.add(task)
-        task.add_done_callback(self._shared.tasks.discard)
+        task = self.shared.loop.create_task(exchange.run(self.shared.app))
+        self.shared.tasks.add(task)
+        task.add_done_callback(self.shared.tasks.discard)
 
     def ended(self, exchange: Exchange) -> None:
         """The current request is answered."""
@@ -300,174 +303,3 @@ class _Deaf:
 
 
 _DEAF = _Deaf()
-
-
-class Exchange:
-    """One request and its answer."""
-
-    __slots__ = (
-        "_chunked",
-        "_chunks",
-        "_connection",
-        "_continue",
-        "_head",
-        "_size",
-        "_started",
-        "_waiting",
-        "answered",
-        "complete",
-        "keep_alive",
-        "scope",
-    )
-
-    def __init__(
-        self, connection: Connection, scope: dict[str, Any], keep_alive: bool, expects: bool
-    ) -> None:
-        self._connection = connection
-        self.scope = scope
-        self.keep_alive = keep_alive
-        self.answered = False
-        self._continue = expects
-        self._chunks: list[bytes] | None = None
-        self._size = 0
-        self.complete = False
-        self._waiting: asyncio.Future[None] | None = None
-        self._head = b""
-        self._started = False
-        self._chunked = False
-
-    # The body, from the connection
-
-    def feed(self, body: bytes) -> int:
-        """Take a part of the body; returns how many bytes wait for the application."""
-        if self._chunks is None:
-            self._chunks = []
-        self._chunks.append(body)
-        self._size += len(body)
-        self._wake()
-        return self._size
-
-    def finish(self) -> None:
-        """The body is complete."""
-        self.complete = True
-        self._wake()
-
-    def disconnect(self) -> None:
-        """The client is gone: cancel the request if it does nothing but wait."""
-        self._wake()
-        if not self.answered:
-            self.scope["portway.gone"] = True
-            task = self.scope.get("portway.task")
-            if task is not None:
-                task.cancel()
-
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    # The application's side
-
-    async def run(self, app: Callable[..., Any]) -> None:
-        """Let the application answer."""
-        connection = self._connection
-        try:
-            await app(self.scope, self.receive, self.send)
-        except (asyncio.CancelledError, ConnectionResetError):
-            self.keep_alive = False
-        except Exception:
-            log.exception("Answering failed", path=self.scope["path"])
-            self.keep_alive = False
-        if not self.answered:
-            self.answered = True
-            self.keep_alive = False
-            if not self._started and not connection.closed:
-                connection.transport.write(
-                    _STATUS_LINES[HTTPStatus.INTERNAL_SERVER_ERROR]
-                    + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-                )
-        self._chunks = None
-        connection.ended(self)
-
-    async def receive(self) -> Message:
-        """The next part of the request's body."""
-        connection = self._connection
-        while not self._chunks and not self.complete and not connection.closed:
-            if self._continue:
-                self._continue = False
-                connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._waiting = connection._shared.loop.create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        if connection.closed or self.answered:
-            return {"type": "http.disconnect"}
-        body = b"".join(self._chunks or ())
-        self._chunks = None
-        self._size = 0
-        if not self.complete:
-            connection.resume()
-        return {"type": "http.request", "body": body, "more_body": not self.complete}
-
-    async def send(self, message: Message) -> None:
-        """Send the head, or a part of the body, of the answer.
-
-        Raises ConnectionResetError when there is nobody to send it to.
-        """
-        connection = self._connection
-        if connection.closed or connection.transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        if self.answered:
-            return
-        if message["type"] == "http.response.start":
-            self._start(message)
-            return
-        body: bytes = message.get("body", b"")
-        more: bool = message.get("more_body", False)
-        head = b"" if self._started else self._whole_head(len(body), more)
-        if self.scope["method"] == "HEAD":
-            body = b""
-        if self._chunked and body:
-            body = b"%x\r\n%s\r\n" % (len(body), body)
-        if not more:
-            self.answered = True
-            if self._chunked:
-                body += b"0\r\n\r\n"
-        if len(body) > _JOINED:
-            connection.transport.writelines((head, body))
-        else:
-            connection.transport.write(head + body)
-        # After the last part, too: requests that were sent ahead wait until it is taken.
-        await connection.drain()
-
-    def _whole_head(self, size: int, more: bool) -> bytes:
-        """The head, now that it is known whether the body comes in one piece."""
-        self._started = True
-        if self._continue and not self.complete:
-            self.keep_alive = False  # whether the client still sends the body, who knows
-        head, self._head = self._head, b""
-        if more and self._chunked:
-            head += b"Transfer-Encoding: chunked\r\n"
-        elif self._chunked:
-            self._chunked = False
-            head += b"Content-Length: %d\r\n" % size
-        if not self.keep_alive:
-            head += b"Connection: close\r\n"
-        elif self.scope["http_version"] == "1.0":
-            head += b"Connection: keep-alive\r\n"
-        return head + b"\r\n"
-
-    def _start(self, message: Message) -> None:
-        status: int = message["status"]
-        lines = [_STATUS_LINES[HTTPStatus(status)], self._connection._shared.date()]
-        # Without a length the answer is chunked, or ends with the connection.
-        self._chunked = status not in _NO_BODY
-        for name, value in message["headers"]:
-            if b"\n" in value or b"\r" in value:
-                value = b" ".join(value.split())  # noqa: PLW2901
-            lines.append(b"%s: %s\r\n" % (name, value))
-            if len(name) == 14 and bytes.lower(name) == b"content-length":
-                self._chunked = False
-        if self._chunked and self.scope["http_version"] == "1.0":
-            self._chunked = self.keep_alive = False
-        self._head = b"".join(lines)

@@ -10,7 +10,7 @@ from collections import Counter
 from time import monotonic
 from typing import Any
 
-from portway.discovery.api.connection import Connection, Shared
+from portway.discovery.api.connection import MAX_HEAD, Connection, Shared
 
 _TOO_MANY = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
@@ -19,15 +19,20 @@ _TOO_MANY = (
 _IDLE = 120.0  # seconds a connection may be open without a request in work
 _LOOK = 10.0  # seconds between looks for those
 _GRACE = 1.0  # seconds that requests in work have at the end
-_HANDSHAKE = 10.0  # seconds
 _BACKLOG = 4096
 
 
 class Limit:
-    """How many connections each client address has; ``most`` 0 does not limit."""
+    """What one client may take: how many connections, of which heads, at what speed.
 
-    def __init__(self, most: int) -> None:
+    ``most`` connections of an address, 0 for any number; ``max_head`` bytes of a request's line
+    and headers; ``handshake`` seconds until TLS is agreed upon.
+    """
+
+    def __init__(self, most: int, max_head: int = MAX_HEAD, handshake: float = 5.0) -> None:
         self.most = most
+        self.max_head = max_head
+        self.handshake = handshake
         self.open: Counter[str] = Counter()
 
 
@@ -77,7 +82,7 @@ class Listener:
             lambda: _Counted(self._shared, limit),
             sock=listening,
             ssl=tls,
-            ssl_handshake_timeout=None if tls is None else _HANDSHAKE,
+            ssl_handshake_timeout=None if tls is None else limit.handshake,
             backlog=_BACKLOG,
         )
         try:
@@ -118,4 +123,5 @@ def serve(
     app: Any, listening: socket.socket, limit: Limit, tls: ssl.SSLContext | None = None
 ) -> Listener:
     """Serve the API on a listening socket, over TLS with ``tls``."""
-    return Listener(Shared(app, "http" if tls is None else "https"), listening, limit, tls)
+    shared = Shared(app, "http" if tls is None else "https", limit.max_head)
+    return Listener(shared, listening, limit, tls)
