@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -39,8 +40,15 @@ _WRONG = (ConfigError, DefinitionError, StoreError, OSError, ValueError)
 
 def main(loaded: Loaded) -> int:
     """Run an agent until it is told to end; returns the exit code."""
+    _raise_file_limit()
     code: int = uvloop.run(_Process(loaded).run())
     return code
+
+
+def _raise_file_limit() -> None:
+    """Let the process open what the system lets it: each blocked query holds a connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Process:
@@ -116,7 +124,7 @@ class _Process:
         context = Context(
             runtime.server, runtime.resolver, runtime.settings, runtime.observe_request
         )
-        app = App((*all_routes(), *agent_routes(runtime, self.reload)), context)
+        app = App((*all_routes(), *agent_routes(runtime, self.reload)), context, runtime.rates)
         self._dns = await listen_dns(runtime)
         if not runtime.config.disable_remote_exec:
             keys = ApiKeys(OwnApi(app, runtime.tokens.of_agent))
