@@ -9,7 +9,9 @@ from typing import Any
 from portway.agent.config import AgentConfig
 from portway.agent.sockets import close, listening
 from portway.agent.tls import RenewableContext, server_context
-from portway.discovery.api import Limit, Listener, serve
+from portway.discovery.api import MAX_HEAD, Limit, Listener, serve
+
+_HANDSHAKE = 5.0  # seconds; there is no listener without a bound
 
 
 class Listeners:
@@ -18,7 +20,12 @@ class Listeners:
     def __init__(self, config: AgentConfig) -> None:
         """Bind everything. Raises OSError naming the address, or ssl.SSLError."""
         listen = config.listen
-        self._limit = Limit(config.limits.http_max_conns_per_client)
+        limits = config.limits
+        self._limit = Limit(
+            limits.http_max_conns_per_client,
+            config.http_config.max_header_bytes or MAX_HEAD,
+            limits.https_handshake_timeout or _HANDSHAKE,
+        )
         context = self.context_of(config)
         self._context = None if context is None else RenewableContext(context)
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []

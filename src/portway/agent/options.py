@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from portway.agent.config.config import AgentConfig
 from portway.discovery.acl import AclSettings
-from portway.discovery.api import Settings
+from portway.discovery.api import RateSettings, Settings
+from portway.discovery.api.rate import Mode
 from portway.discovery.checks import Settings as CheckSettings
 from portway.discovery.checks import TLSFiles
 from portway.discovery.model.operator import Autopilot
@@ -63,6 +66,12 @@ def api_settings(config: AgentConfig) -> Settings:
         allow_write_http_from=tuple(http.allow_write_http_from),
         response_headers=dict(http.response_headers),
     )
+
+
+def rate_settings(config: AgentConfig) -> RateSettings:
+    """How many requests a second are answered."""
+    limits = config.limits.request_limits
+    return RateSettings(cast(Mode, limits.mode), limits.read_rate, limits.write_rate)
 
 
 def check_settings(config: AgentConfig) -> CheckSettings:

@@ -25,7 +25,13 @@ from portway.agent.gauges import process_gauges, state_gauges
 from portway.agent.identity import health_of, member_of, node_of, server_service
 from portway.agent.local import Local
 from portway.agent.logs import LEVELS, Log
-from portway.agent.options import acl_settings, api_settings, check_settings, configured_tokens
+from portway.agent.options import (
+    acl_settings,
+    api_settings,
+    check_settings,
+    configured_tokens,
+    rate_settings,
+)
 from portway.agent.registry import Registry
 from portway.agent.server_link import ServerLink
 from portway.agent.statsd import Statsd
@@ -35,6 +41,7 @@ from portway.agent.tokens import AgentTokens
 from portway.discovery.acl import Resolver, tokens
 from portway.discovery.acl.expiry import collect_expired
 from portway.discovery.acl.resolve import utc_now
+from portway.discovery.api import RequestRates
 from portway.discovery.checks import Checks
 from portway.discovery.model import Node, NodeCoordinate
 from portway.discovery.operations import catalog, config_entries, coordinates
@@ -68,6 +75,7 @@ class Runtime:
         self.tokens = AgentTokens(configured_tokens(config), kept)
         self.settings = api_settings(config)
         self.settings.default_token = self.tokens["default"]
+        self.rates = RequestRates(rate_settings(config), self._observe_excess)
         self._ttl_states = TTLStates(data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving_tokens = asyncio.Lock()
@@ -169,6 +177,11 @@ class Runtime:
         path = route.strip("/").replace("/", "_")
         self.telemetry.timing("consul.api.http", seconds, (("method", method), ("path", path)))
 
+    def _observe_excess(self, kind: str, refused: bool) -> None:
+        mode = "enforcing" if refused else "permissive"
+        labels = (("limit_type", f"global/{kind}"), ("mode", mode))
+        self.telemetry.count("consul.rpc.rate_limit.exceeded", labels=labels)
+
     def node(self) -> Node:
         """This agent's node."""
         return node_of(self.config)
@@ -209,6 +222,7 @@ class Runtime:
             setattr(self.settings, name, getattr(renewed, name))
         self.tokens.reconfigure(configured_tokens(config))
         self._use_tokens()
+        self.rates.reconfigure(rate_settings(config))
         self.checks.reconfigure(check_settings(config))
         configure(self.registry, definitions)
         await self.sync.full()

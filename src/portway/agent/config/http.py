@@ -12,7 +12,7 @@ class HttpConfig(Block):
     allow_write_http_from: list[str] = []  # networks that may write; empty is all
     response_headers: dict[str, str] = {}  # added to every answer
     use_cache: bool = True
-    max_header_bytes: int = 0  # 0 is the server's own bound
+    max_header_bytes: int = 0  # of a request; 0 is 64 KiB
 
 
 class AddHeader(Block):

@@ -19,6 +19,7 @@ from portway.discovery.acl.errors import AclError
 from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
+from portway.discovery.api.rate import RequestRates
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route, Router
 from portway.store import StoreError
@@ -42,9 +43,12 @@ def _header(name: str) -> bytes:
 class App:
     """The API as an ASGI application."""
 
-    def __init__(self, routes: Sequence[Route], context: Context) -> None:
+    def __init__(
+        self, routes: Sequence[Route], context: Context, rates: RequestRates | None = None
+    ) -> None:
         self.router = Router(routes)
         self.context = context
+        self._rates = rates
         settings = context.settings
         self._headers: list[tuple[bytes, bytes]] = [
             (_header("Vary"), b"Accept-Encoding"),
@@ -105,6 +109,8 @@ class App:
         if self._writers and request.method not in _READS and not self._may_write(request):
             raise ApiError(403, "Access is restricted")
         _refuse_enterprise(request)
+        if self._rates is not None:
+            self._rates.admit(request)
         if not route.access.startswith("none"):
             request.authorizer  # noqa: B018  a token that is nobody's is refused at once
         return await handler(request)
