@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-_CACHE = Path(__file__).parents[2] / ".venv" / "clients"
+_REPOSITORY = Path(__file__).parents[2]
+_CACHE = _REPOSITORY / ".venv" / "clients"
 _LONGEST = 300.0  # seconds of one installation
 
 
@@ -49,7 +50,10 @@ def sdist(name: str, version: str, sha256: str, leave_out: Sequence[str] = ()) -
 
 
 def python_with(name: str, *requirements: str) -> Path:
-    """The interpreter of a virtual environment that has these packages, all pinned."""
+    """The interpreter of a virtual environment that has these packages.
+
+    What is not pinned here has the version that this project's own dependencies have.
+    """
     with _locked() as cache:
         home = cache / name
         stamp, wanted = home / "installed", "\n".join(requirements)
@@ -57,8 +61,10 @@ def python_with(name: str, *requirements: str) -> Path:
             shutil.rmtree(home, ignore_errors=True)
             what = f"{name} from PyPI"
             _fetch([sys.executable, "-m", "venv", str(home)], what)
-            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
-            _fetch([*pip, *requirements], what)
+            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+            _fetch(
+                [*pip, "--constraint", str(_REPOSITORY / "constraints.txt"), *requirements], what
+            )
             stamp.write_text(wanted)
         return home / "bin" / "python"
 
@@ -79,6 +85,20 @@ def node_modules(name: str, *packages: str) -> Path:
         return home
 
 
+def go_program(source: Path) -> Path:
+    """The program of a Go module, whose ``go.sum`` pins what it is made of."""
+    if shutil.which("go") is None:
+        pytest.skip("go is not installed")
+    files = (source / name for name in ("go.mod", "go.sum", "main.go"))
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    with _locked() as cache:
+        program = cache / f"{source.name}-{version[:16]}"
+        if not program.exists():
+            build = ["go", "build", "-trimpath", "-o", str(program), "."]
+            _fetch(build, f"the Go modules of {source.name}", source)
+        return program
+
+
 @contextmanager
 def _locked() -> Iterator[Path]:
     """The directory, for one process at a time."""
@@ -88,10 +108,15 @@ def _locked() -> Iterator[Path]:
         yield _CACHE
 
 
-def _fetch(command: Sequence[str], what: str) -> None:
+def _fetch(command: Sequence[str], what: str, directory: Path | None = None) -> None:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_LONGEST,
+        command,
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_LONGEST,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         pytest.skip(f"needs {what}, which cannot be fetched: {done.stdout.strip()[-500:]}")

@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
 from tests.clients.artefacts import sdist
 
 VERSION = "1.8.0"
@@ -28,15 +26,6 @@ EXCEPTIONS = {
     "tests.api.test_discovery_chain.TestDiscoveryChain::test_discovery_chain_get": _MESH,
 }
 """Test → why it does not pass. Only enterprise, mesh and several servers are reasons."""
-
-
-@pytest.fixture(scope="module")
-def network() -> list[str]:
-    """A command's beginning that gives it a network of its own."""
-    own = ["unshare", "--map-root-user", "--net"]
-    if subprocess.run([*own, "ip", "link"], capture_output=True, check=False).returncode:
-        pytest.skip("needs network namespaces (unshare and ip)")
-    return [*own, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
 def test_the_suite_of_py_consul(network: list[str], tmp_path: Path) -> None:
