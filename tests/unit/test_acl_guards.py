@@ -85,6 +85,9 @@ COORDINATE = {
     "Node": "n1",
     "Coord": {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5},
 }
+SOURCE = {"Name": "api", "Action": "allow"}
+INTEND = 'service "new" { policy = "read" intentions = "write" }'
+INTEND_OLD = 'service "old" { policy = "read" intentions = "write" }'
 SESSION = "/v1/session/{}/{{session}}"
 
 TABLE: dict[str, Case | Public | list[Case]] = {
@@ -129,6 +132,19 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/acl/binding-rule/": Case(f"/v1/acl/binding-rule/{ROOT}", ACL_READ, statuses=(404,)),
     "PUT /v1/acl/binding-rule/": Case("/v1/acl/binding-rule/x", ACL_WRITE, {}, statuses=(500,)),
     "DELETE /v1/acl/binding-rule/": Case("/v1/acl/binding-rule/x", ACL_WRITE, statuses=(404,)),
+    **{
+        f"{method} {path}": Public(path, "only says that it is gone")
+        for method, path in (
+            ("PUT", "/v1/acl/create"),
+            ("PUT", "/v1/acl/update"),
+            ("PUT", "/v1/acl/destroy/"),
+            ("GET", "/v1/acl/info/"),
+            ("PUT", "/v1/acl/clone/"),
+            ("GET", "/v1/acl/list"),
+            ("POST", "/v1/acl/rules/translate"),
+            ("GET", "/v1/acl/rules/translate/"),
+        )
+    },
     "POST /v1/acl/login": Public("/v1/acl/login", "its credential is checked", {}),
     "POST /v1/acl/logout": Public("/v1/acl/logout", "only of a token that a login has made"),
     "POST /v1/internal/acl/authorize": Public(
@@ -256,6 +272,55 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/internal/ui/metrics-proxy/": Public(
         "/v1/internal/ui/metrics-proxy/x", "there is no metrics provider behind it"
     ),
+    # config entries and intentions; the first is read by all, as proxies need it
+    "PUT /v1/config": [
+        Case("/v1/config", service("write", "conf"),
+             {"Kind": "service-defaults", "Name": "conf"}),
+        Case("/v1/config", 'mesh = "write"', {"Kind": "proxy-defaults"}),
+        Case("/v1/config", OPERATOR_WRITE, {"Kind": "mesh"}),
+        Case("/v1/config", 'service "conf" { policy = "read" intentions = "write" }',
+             {"Kind": "service-intentions", "Name": "conf", "Sources": [SOURCE]}),
+    ],
+    "GET /v1/config/": [
+        Case("/v1/config/service-defaults/web", service("read")),
+        Case("/v1/config/service-defaults", service("read"), seen='"web"'),
+        Case("/v1/config/service-intentions/web", service("read")),
+        Case("/v1/config/exported-services/default", 'mesh = "read"', statuses=(404,)),
+    ],
+    "DELETE /v1/config/": [
+        Case("/v1/config/service-defaults/gone", service("write", "gone")),
+        Case("/v1/config/mesh/gone", 'mesh = "write"'),
+    ],
+    "GET /v1/exported-services": Case("/v1/exported-services", 'mesh = "read"'),
+    "GET /v1/connect/intentions": Case(
+        "/v1/connect/intentions", service("read"), seen='"web"'
+    ),
+    "POST /v1/connect/intentions": Case("/v1/connect/intentions", INTEND, {
+        "SourceName": "a", "DestinationName": "new", "Action": "allow"}),
+    "GET /v1/connect/intentions/exact": Case(
+        "/v1/connect/intentions/exact?source=api&destination=web", service("read")
+    ),
+    "PUT /v1/connect/intentions/exact": Case(
+        "/v1/connect/intentions/exact?source=b&destination=new", INTEND, {"Action": "deny"}
+    ),
+    "DELETE /v1/connect/intentions/exact": Case(
+        "/v1/connect/intentions/exact?source=b&destination=new", INTEND
+    ),
+    "GET /v1/connect/intentions/match": Case(
+        "/v1/connect/intentions/match?by=destination&name=web", service("read")
+    ),
+    "GET /v1/connect/intentions/check": Case(
+        "/v1/connect/intentions/check?source=api&destination=web", service("read")
+    ),
+    "GET /v1/connect/intentions/": Case(
+        "/v1/connect/intentions/{intention}", service("read", "old")
+    ),
+    "PUT /v1/connect/intentions/": Case(
+        "/v1/connect/intentions/{intention}", INTEND_OLD, {"Action": "deny"}
+    ),
+    "DELETE /v1/connect/intentions/": Case("/v1/connect/intentions/{intention}", INTEND_OLD),
+    "POST /v1/agent/connect/authorize": Case("/v1/agent/connect/authorize", service("write"), {
+        "Target": "web", "ClientCertURI": "spiffe://td.consul/ns/default/dc/dc1/svc/api"}),
     # peering and federation
     "GET /v1/peerings": Case("/v1/peerings", 'peering = "read"'),
     "POST /v1/peering/token": Case("/v1/peering/token", 'peering = "write"', {}, "", (500,)),
@@ -432,6 +497,12 @@ class Rig:
         await self.made("PUT", "/v1/catalog/register", far)
         await self.made("PUT", "/v1/coordinate/update", COORDINATE)
         await coordinates.flush(self.runtime.server)
+        for entry in (
+            {"Kind": "service-defaults", "Name": "web"},
+            {"Kind": "service-intentions", "Name": "web", "Sources": [SOURCE]},
+        ):
+            await self.made("PUT", "/v1/config", entry)
+        old = {"SourceName": "a", "DestinationName": "old", "Action": "allow"}
         for name in ("read", "locked", "tree/a", "tree/b"):
             await self.made("PUT", f"/v1/kv/k/{name}", b"v")
         await self.made("PUT", "/v1/event/fire/seen")
@@ -440,6 +511,7 @@ class Rig:
             "session": made["ID"],
             "policy": (await self.made("PUT", "/v1/acl/policy", {"Name": "p"}))["ID"],
             "role": (await self.made("PUT", "/v1/acl/role", {"Name": "r"}))["ID"],
+            "intention": (await self.made("POST", "/v1/connect/intentions", old))["ID"],
             "query": (await self.made("POST", "/v1/query", query("geo")))["ID"],
             "token": (await self.made("PUT", "/v1/acl/token", {}))["AccessorID"],
         }
