@@ -6,31 +6,24 @@ ones are kept for a few minutes and fetched anew when a token names a key that i
 
 from __future__ import annotations
 
-import asyncio
-import json
-import ssl
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from portway.config import Duration, nearest
 from portway.discovery.acl.errors import AclError, PermissionDeniedError
-
-if TYPE_CHECKING:
-    from jwt import PyJWKSet
+from portway.discovery.acl.jwt_keys import Documents, authorities, fitting, public_key
 
 ALGORITHMS = (
     *("RS256", "RS384", "RS512", "ES256", "ES384", "ES512"),
     *("PS256", "PS384", "PS512", "EdDSA"),
 )
-_KEPT = 300.0  # seconds
-_REFETCH = 10.0  # seconds between fetches for keys that were not known
-_TIMEOUT = 10.0  # seconds
-_MAX_BODY = 1 << 20  # bytes
 _LEEWAY = 150.0  # seconds; when a token lacks one of the two times
 _SKEW = 60.0  # seconds
+_LAST_SECOND = 1e12  # since 1970; later ones, and NaN, are no times
 
 
 class JwtConfig(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +70,7 @@ def read_config(config: dict[str, Any]) -> JwtConfig:
             "'OIDCDiscoveryURL' must be set for type \"jwt\""
         )
     for url in (read.jwks_url, read.oidc_url):
-        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        if url and not _is_web(url):
             raise AclError(f'Invalid Auth Method: "{url}" is no http or https URL')
     for algorithm in read.algorithms:
         if algorithm not in ALGORITHMS:
@@ -86,9 +79,9 @@ def read_config(config: dict[str, Any]) -> JwtConfig:
                 f'Invalid Auth Method: Invalid "JWTSupportedAlgs" "{algorithm}"; there are {listed}'
             )
     for ca in filter(None, (read.jwks_ca, read.oidc_ca)):
-        _tls(ca)
+        authorities(ca)
     for pem in read.keys:
-        _public_key(pem)
+        public_key(pem)
     names = [*read.claims.values(), *read.list_claims.values()]
     if len(set(names)) != len(names):
         raise AclError("Invalid Auth Method: two claims are mapped to the same name")
@@ -96,10 +89,10 @@ def read_config(config: dict[str, Any]) -> JwtConfig:
 
 
 class JwtValidator:
-    """Checks tokens; one for all auth methods, because it keeps fetched keys."""
+    """Checks tokens; one for all auth methods, because it keeps what it fetches."""
 
     def __init__(self) -> None:
-        self._fetched: dict[tuple[str, str], tuple[float, PyJWKSet]] = {}
+        self._documents = Documents()
 
     async def validate(self, config: JwtConfig, token: str) -> Identity:
         """What a token says. Raises PermissionDeniedError when it is not to be believed."""
@@ -107,14 +100,7 @@ class JwtValidator:
 
         try:
             header = jwt.get_unverified_header(token)
-            key = await self._key(config, header)
-            claims = jwt.decode(
-                token,
-                key=key,
-                algorithms=config.algorithms or ["RS256"],
-                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False,
-                         "verify_iat": False, "verify_iss": False},
-            )  # fmt: skip
+            claims = _verified(config, token, await self._keys(config, header))
         except jwt.PyJWTError as error:
             raise PermissionDeniedError(f"error verifying token: {error}") from None
         issuer = config.issuer or config.oidc_url
@@ -127,104 +113,72 @@ class JwtValidator:
             {name: _texts(_claim(claims, path), path) for path, name in config.list_claims.items()},
         )
 
-    async def _key(self, config: JwtConfig, header: dict[str, Any]) -> Any:
+    async def _keys(self, config: JwtConfig, header: dict[str, Any]) -> list[Any]:
+        """The keys that may have signed a token with this header."""
         import jwt
 
         if config.keys:
-            return _first_fitting(config.keys, header)
+            return fitting(config.keys, header)
         ca = config.jwks_ca or config.oidc_ca
-        url = config.jwks_url or await self._discovered(config)
+        url = config.jwks_url or await self._documents.get(
+            config.oidc_url.rstrip("/") + "/.well-known/openid-configuration",
+            config.oidc_ca,
+            partial(_key_url, config),
+        )
         wanted = header.get("kid")
         for fresh in (False, True):
-            keys = await self._key_set(url, ca, fresh)
-            for key in keys.keys:
-                if wanted is None or key.key_id == wanted:
-                    return key.key
+            known = (await self._documents.get(url, ca, jwt.PyJWKSet.from_dict, fresh)).keys
+            found = [key.key for key in known if wanted is None or key.key_id == wanted]
+            if found:
+                return found
         raise jwt.InvalidKeyError("no known key has signed it")
 
-    async def _discovered(self, config: JwtConfig) -> str:
-        url = config.oidc_url.rstrip("/") + "/.well-known/openid-configuration"
-        document = await _fetch(url, config.oidc_ca)
-        if document.get("issuer") != config.oidc_url:
-            raise PermissionDeniedError("OIDC discovery names another issuer")
-        found = document.get("jwks_uri")
-        if not isinstance(found, str) or urlsplit(found).scheme not in ("http", "https"):
-            raise PermissionDeniedError("OIDC discovery names no jwks_uri")
-        return found
 
-    async def _key_set(self, url: str, ca: str, fresh: bool) -> PyJWKSet:
-        import jwt
-
-        kept = self._fetched.get((url, ca))
-        if kept is not None and time.monotonic() - kept[0] < (_REFETCH if fresh else _KEPT):
-            return kept[1]
-        keys = jwt.PyJWKSet.from_dict(await _fetch(url, ca))
-        self._fetched[url, ca] = (time.monotonic(), keys)
-        return keys
-
-
-def _first_fitting(pems: list[str], header: dict[str, Any]) -> Any:
-    """The configured key of the kind the token's algorithm needs."""
+def _verified(config: JwtConfig, token: str, keys: list[Any]) -> dict[str, Any]:
+    """The claims of a token that one of the keys has signed. Raises PyJWTError."""
     import jwt
-    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-    kinds = {"R": rsa.RSAPublicKey, "P": rsa.RSAPublicKey, "E": ec.EllipticCurvePublicKey}
-    algorithm = str(header.get("alg", ""))
-    for pem in pems:
-        key = _public_key(pem)
-        if algorithm == "EdDSA":
-            if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-                return key
-        elif isinstance(key, kinds.get(algorithm[:1], ())):
-            return key
-    raise jwt.InvalidKeyError("no configured key fits its algorithm")
+    problem: jwt.PyJWTError | None = None
+    for key in keys:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key=key,
+                algorithms=config.algorithms or ["RS256"],
+                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False,
+                         "verify_iat": False, "verify_iss": False},
+            )  # fmt: skip
+        except jwt.PyJWTError as error:
+            problem = problem or error
+        except TypeError:  # a key of another kind
+            problem = problem or jwt.InvalidKeyError("the key does not fit the algorithm")
+        else:
+            return claims
+    raise problem or jwt.InvalidKeyError("no key")
 
 
-def _public_key(pem: str) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-    from cryptography.x509 import load_pem_x509_certificate
+def _key_url(config: JwtConfig, document: dict[str, Any]) -> str:
+    if document.get("issuer") != config.oidc_url:
+        raise PermissionDeniedError("OIDC discovery names another issuer")
+    found = document.get("jwks_uri")
+    if not isinstance(found, str) or not _is_web(found):
+        raise PermissionDeniedError("OIDC discovery names no jwks_uri")
+    return found
 
+
+def _is_web(url: str) -> bool:
     try:
-        if "BEGIN CERTIFICATE" in pem:
-            return load_pem_x509_certificate(pem.encode()).public_key()
-        return load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise AclError(
-            "Invalid Auth Method: JWTValidationPubKeys has an entry that is no PEM public key"
-        ) from None
-
-
-async def _fetch(url: str, ca: str) -> dict[str, Any]:
-    try:
-        return await asyncio.to_thread(_fetch_now, url, ca)
-    except (OSError, ValueError) as error:
-        raise PermissionDeniedError(f"cannot fetch {url}: {error}") from None
-
-
-def _fetch_now(url: str, ca: str) -> dict[str, Any]:
-    from urllib.request import urlopen
-
-    context = _tls(ca) if ca else None
-    with urlopen(url, timeout=_TIMEOUT, context=context) as answer:  # noqa: S310  scheme is checked
-        document = json.loads(answer.read(_MAX_BODY))
-    if not isinstance(document, dict):
-        raise ValueError("not a JSON object")
-    return document
-
-
-def _tls(ca: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cadata=ca)
-    except ssl.SSLError:
-        raise AclError("Invalid Auth Method: a CA certificate is not valid PEM") from None
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and url.isprintable()
 
 
 def _check_times(config: JwtConfig, claims: dict[str, Any]) -> None:
     """Expiry and start, each with its leeway, both with the clocks' skew (RFC 7519, 4.1)."""
     times = {name: claims.get(name) for name in ("exp", "nbf", "iat")}
     for name, value in times.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is not None and not _is_time(value):
             raise PermissionDeniedError(f"error validating claims: {name} is no time")
     exp, nbf, iat = times.values()
     if not (exp or nbf or iat):
@@ -242,6 +196,12 @@ def _check_times(config: JwtConfig, claims: dict[str, Any]) -> None:
         raise PermissionDeniedError("error validating claims: token is expired")
     if now + skew < nbf or now + skew < (iat or 0):
         raise PermissionDeniedError("error validating claims: token is not valid yet")
+
+
+def _is_time(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LAST_SECOND
+    )
 
 
 def _check_audience(config: JwtConfig, claims: dict[str, Any]) -> None:
