@@ -69,7 +69,7 @@ class KV:
             if not key.startswith(prefix):
                 break
             index = max(index, self._tombstones[key][0])
-        return max(index, self._forgotten[0]) or table
+        return max(index, self._forgotten[0]) if index else table
 
     def collect(self) -> int:
         """Forget tombstones that are old enough; returns how many."""
