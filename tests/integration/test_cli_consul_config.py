@@ -52,6 +52,17 @@ def test_entries_of_the_configuration_replace_nothing(tmp_path: Path) -> None:
             assert json.loads(read.out)["Config"] == {"protocol": "grpc"}
 
 
+def test_services_for_peers_are_a_config_entry(agent: Agent) -> None:
+    for peers in ("east", "east,west"):
+        done = agent.consul("services", "export", "-name=shared", f"-consumer-peers={peers}")
+        assert done.code == 0, done
+    done = agent.consul("config", "read", "-kind=exported-services", "-name=default")
+    (service,) = json.loads(done.out)["Services"]
+    assert service == {"Name": "shared", "Consumers": [{"Peer": "east"}, {"Peer": "west"}]}
+    done = agent.consul("services", "exported-services")
+    assert done.out == "Service  Consumer Peers\nshared   east, west\n"
+
+
 def test_write_read_list_and_delete(agent: Agent, tmp_path: Path) -> None:
     file = tmp_path / "web.hcl"
     file.write_text('Kind = "service-defaults"\nName = "web"\nProtocol = "http"\n')

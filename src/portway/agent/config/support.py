@@ -91,7 +91,6 @@ NOT_YET = {
     "connect.ca_config": Lack(_NO_MESH),
     "connect.ca_provider": Lack(_NO_MESH),
     "connect.enable_mesh_gateway_wan_federation": Lack(_NO_MESH),
-    "default_intention_policy": Lack(_NO_MESH),
     "disable_keyring_file": Lack(_NO_GOSSIP),
     "enable_central_service_config": Lack(_NO_MESH),
     "encrypt": Lack(_NO_GOSSIP),
