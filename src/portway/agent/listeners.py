@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Any
 
-from portway.agent.config import AgentConfig
+from portway.agent.config import AgentConfig, Bind
 from portway.agent.sockets import close, listening
 from portway.agent.tls import RenewableContext, server_context
 from portway.discovery.api import MAX_HEAD, Limit, Listener, serve
@@ -28,20 +28,23 @@ class Listeners:
         )
         context = self.context_of(config)
         self._context = None if context is None else RenewableContext(context)
-        self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._sockets: list[tuple[socket.socket, Bind, ssl.SSLContext | None]] = []
         self._running: list[Listener] = []
         try:
             for bind in listen.http:
-                self._sockets.append((listening(bind, config.unix_sockets), None))
+                self._sockets.append((listening(bind, config.unix_sockets), bind, None))
             for bind in listen.https:
-                self._sockets.append((listening(bind, config.unix_sockets), self._context))
+                sock = listening(bind, config.unix_sockets)
+                self._sockets.append((sock, bind, self._context))
         except OSError:
             self._close()
             raise
 
     def serve(self, app: Any) -> None:
         """Answer on every socket."""
-        self._running = [serve(app, sock, self._limit, context) for sock, context in self._sockets]
+        self._running = [
+            serve(app, sock, self._limit, context) for sock, _, context in self._sockets
+        ]
 
     @staticmethod
     def context_of(config: AgentConfig) -> ssl.SSLContext | None:
@@ -64,5 +67,5 @@ class Listeners:
         self._close()
 
     def _close(self) -> None:
-        for sock, _ in self._sockets:
-            close(sock)
+        for sock, bind, _ in self._sockets:
+            close(sock, bind)

@@ -73,12 +73,11 @@ def _answers(path: str) -> bool:
     return True
 
 
-def close(sock: socket.socket) -> None:
-    """Close a listening socket; the file of a Unix socket goes."""
-    path = sock.getsockname() if sock.fileno() >= 0 and sock.family == socket.AF_UNIX else ""
+def close(sock: socket.socket, bind: Bind) -> None:
+    """Close what was listening; the file of a Unix socket goes."""
     sock.close()
-    if path:
-        Path(path).unlink(missing_ok=True)
+    if bind.path:
+        Path(bind.path).unlink(missing_ok=True)
 
 
 def _number(name: str, kind: str) -> int:

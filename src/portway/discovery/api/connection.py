@@ -198,6 +198,10 @@ class Connection(asyncio.Protocol):
         self._headers.append((_COMMON_NAMES.get(name, name), value))
 
     def on_headers_complete(self) -> None:
+        if self._read > self.shared.max_head and self._head_size() > self.shared.max_head:
+            self._in_head, self._headers, self._url = False, None, b""
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         parser = self._parser
         method = parser.get_method()
         path, _, query = self._url.partition(b"?")
@@ -229,6 +233,10 @@ class Connection(asyncio.Protocol):
         self._queue.append(exchange)
         if len(self._queue) >= _MOST_QUEUED:
             self.transport.pause_reading()
+
+    def _head_size(self) -> int:
+        fields = sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers or ())
+        return len(self._url) + fields
 
     def on_body(self, body: bytes) -> None:
         exchange = self._reading

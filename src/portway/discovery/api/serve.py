@@ -12,10 +12,14 @@ from typing import Any
 
 from portway.discovery.api.connection import MAX_HEAD, Connection, Shared
 
-_TOO_MANY = (
-    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+_TOO_MANY_TEXT = (
     b"Your IP is issuing too many concurrent connections, please rate limit your calls\n"
 )
+_TOO_MANY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_MANY_TEXT), _TOO_MANY_TEXT)
+)
+_LINGER = 1.0  # seconds a refused client has to read why; closing at once could take that away
 _IDLE = 120.0  # seconds a connection may be open without a request in work
 _LOOK = 10.0  # seconds between looks for those
 _GRACE = 1.0  # seconds that requests in work have at the end
@@ -39,24 +43,32 @@ class Limit:
 class _Counted(Connection):
     """A connection that counts towards its client's limit (``http_max_conns_per_client``)."""
 
-    __slots__ = ("_limit",)
+    __slots__ = ("_limit", "_refused")
 
     def __init__(self, shared: Shared, limit: Limit) -> None:
         super().__init__(shared)
         self._limit = limit
+        self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         limit = self._limit
-        if self.client is not None:
+        if self.client is None:
+            return
+        if limit.most and limit.open[self.client[0]] >= limit.most:
+            self._refused = True
+            self.transport.write(_TOO_MANY)
+            self.shared.loop.call_later(_LINGER, self.transport.close)
+        else:
             limit.open[self.client[0]] += 1
-            if limit.most and limit.open[self.client[0]] > limit.most:
-                self.transport.write(_TOO_MANY)
-                self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.client is not None:
+        if self.client is not None and not self._refused:
             address = self.client[0]
             self._limit.open[address] -= 1
             if self._limit.open[address] <= 0:
