@@ -8,7 +8,7 @@ from pathlib import Path
 from portway.agent.log_sinks import LogFile
 from portway.agent.logs import render
 from portway.agent.statsd import Statsd
-from portway.agent.telemetry import INTERVAL, Gauge, Telemetry, exposition
+from portway.agent.telemetry import INTERVAL, Gauge, Names, Telemetry, exposition
 
 
 class Clock:
@@ -47,6 +47,27 @@ def test_counters_for_prometheus_never_go_back() -> None:
     assert content_type.startswith("text/plain")
     _, content_type = exposition(telemetry, "application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
+
+
+def test_names_and_filters() -> None:
+    telemetry = Telemetry()
+    rules = ["-mine.api", "+mine.api.http", "-mine.state.checks"]
+    telemetry.names = Names("mine", rules)
+    seen: list[str] = []
+    telemetry.sinks.append(lambda kind, name, value, labels: seen.append(name))
+    for name in ("consul.api.http", "consul.api.grpc", "consul.kvs.apply"):
+        telemetry.count(name)
+    assert seen == ["mine.api.http", "mine.kvs.apply"]
+    telemetry.gauges(lambda: [Gauge("consul.state.nodes", 1.0), Gauge("consul.state.checks", 1.0)])
+    assert [gauge.name for gauge in telemetry.all_gauges()] == ["mine.state.nodes"]
+    telemetry.names = Names(filters=["+consul.kvs"], default=False)
+    telemetry.count("consul.kvs.apply")
+    telemetry.count("consul.api.http")
+    assert seen[2:] == ["consul.kvs.apply"]
+    assert telemetry.all_gauges() == []
+    text, _ = exposition(telemetry)
+    assert b"mine_kvs_apply_total 1.0" in text
+    assert b"consul_kvs_apply_total 1.0" in text
 
 
 def test_measurements_go_to_statsd() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from portway.agent.config.config import AgentConfig
+from portway.agent.telemetry import Names
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import RateSettings, Settings
 from portway.discovery.api.rate import Mode
@@ -72,6 +73,12 @@ def rate_settings(config: AgentConfig) -> RateSettings:
     """How many requests a second are answered."""
     limits = config.limits.request_limits
     return RateSettings(cast(Mode, limits.mode), limits.read_rate, limits.write_rate)
+
+
+def metric_names(config: AgentConfig) -> Names:
+    """What metrics are called, and which are kept."""
+    telemetry = config.telemetry
+    return Names(telemetry.metrics_prefix, telemetry.prefix_filter, telemetry.filter_default)
 
 
 def check_settings(config: AgentConfig) -> CheckSettings:

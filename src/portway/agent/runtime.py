@@ -30,6 +30,7 @@ from portway.agent.options import (
     api_settings,
     check_settings,
     configured_tokens,
+    metric_names,
     rate_settings,
 )
 from portway.agent.registry import Registry
@@ -75,6 +76,7 @@ class Runtime:
         self.tokens = AgentTokens(configured_tokens(config), kept)
         self.settings = api_settings(config)
         self.settings.default_token = self.tokens["default"]
+        self.telemetry.names = metric_names(config)
         self.rates = RequestRates(rate_settings(config), self._observe_excess)
         self._ttl_states = TTLStates(data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,6 +224,7 @@ class Runtime:
             setattr(self.settings, name, getattr(renewed, name))
         self.tokens.reconfigure(configured_tokens(config))
         self._use_tokens()
+        self.telemetry.names = metric_names(config)
         self.rates.reconfigure(rate_settings(config))
         self.checks.reconfigure(check_settings(config))
         configure(self.registry, definitions)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 INTERVAL = 10.0  # seconds; go-metrics' in-memory sink
+OWN = "consul"  # what every name begins with here
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -50,11 +51,38 @@ class Totals(NamedTuple):
     sum: float
 
 
+class Names:
+    """What metrics are called and which are kept (``telemetry.metrics_prefix`` and its filters).
+
+    Of the filters, ``+beginning`` keeps and ``-beginning`` drops, the longest that fits counts;
+    ``default`` is for metrics that none fits.
+    """
+
+    def __init__(
+        self, prefix: str = OWN, filters: Sequence[str] = (), default: bool = True
+    ) -> None:
+        self._prefix = prefix
+        self._filters = {rule[1:]: rule[0] == "+" for rule in filters}
+        self._default = default
+        self._known: dict[str, str | None] = {}
+
+    def of(self, name: str) -> str | None:
+        """The name to be used, ``None`` for a metric that is not kept."""
+        if name not in self._known:
+            shown = self._prefix + name.removeprefix(OWN)
+            fitting = [beginning for beginning in self._filters if shown.startswith(beginning)]
+            kept = self._filters[max(fitting, key=len)] if fitting else self._default
+            self._known[name] = shown if kept else None
+        return self._known[name]
+
+
 class Telemetry:
     """Counters and timings. ``gauges`` are asked when somebody looks."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.names = Names()
+        """May be replaced at any time; what was measured before keeps its name."""
         self._totals: dict[tuple[str, str, Labels], _Series] = {}
         self._now: dict[tuple[str, str, Labels], _Series] = {}
         self._last: dict[tuple[str, str, Labels], _Series] = {}
@@ -77,6 +105,10 @@ class Telemetry:
         self._add(("sample", name, labels), seconds * 1000)
 
     def _add(self, key: tuple[str, str, Labels], value: float) -> None:
+        name = self.names.of(key[1])
+        if name is None:
+            return
+        key = (key[0], name, key[2])
         for sink in self.sinks:
             sink(*key[:2], value, key[2])
         if self._clock() - self._began >= INTERVAL:
@@ -100,7 +132,12 @@ class Telemetry:
 
     def all_gauges(self) -> list[Gauge]:
         """Every gauge as it is now."""
-        return [gauge for source in self._gauges for gauge in source()]
+        return [
+            gauge._replace(name=name)
+            for source in self._gauges
+            for gauge in source()
+            if (name := self.names.of(gauge.name)) is not None
+        ]
 
     def totals(self, kind: str) -> list[Totals]:
         """Every series of ``counter`` or ``sample`` since the start."""
