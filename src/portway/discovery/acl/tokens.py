@@ -260,7 +260,10 @@ def _expiration(request: TokenRequest, now: datetime) -> datetime | None:
             raise AclError(f"Token Expiration TTL '{ttl}' is too long") from None
     if end is None:
         return None
-    end = end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)
+    try:
+        end = end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)
+    except OverflowError:
+        raise AclError("ExpirationTime is out of range") from None
     if end < now:
         raise AclError("ExpirationTime cannot be before CreateTime")
     if end - now < MIN_TTL:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from portway.discovery.api.answer import JSON, Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
+from portway.discovery.api.decode import parse_json
 from portway.discovery.api.error import bad_request, not_found, refused
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.render import json_list
@@ -40,8 +39,8 @@ async def put(request: Request) -> Answer:
     if not content.strip():
         raise bad_request(f"{_PREFIX}EOF")
     try:
-        entry = decode_entry(msgspec.json.decode(content))
-    except (EntryError, msgspec.DecodeError, RecursionError, ValueError) as error:
+        entry = decode_entry(parse_json(content))
+    except (EntryError, RecursionError, ValueError) as error:
         raise bad_request(f"{_PREFIX}{error}") from None
     server, authorizer = request.context.server, request.authorizer
     try:

@@ -16,6 +16,8 @@ from portway.config import Duration
 from portway.discovery.api.error import bad_request
 
 T = TypeVar("T")
+MAX_DEPTH = 64
+"""Deepest nesting of lists and objects in a body."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _ENTERPRISE = {
     "namespace": "Namespaces are a Consul Enterprise feature",
@@ -36,9 +38,7 @@ def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "")
     if not body.strip():
         raise bad_request(f"{prefix}EOF")
     try:
-        tree = msgspec.json.decode(body)
-        if _LONG_NUMBER.search(body):
-            _check_numbers(tree)
+        tree = parse_json(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise bad_request(f"{prefix}{error}") from None
     try:
@@ -48,13 +48,26 @@ def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "")
         raise bad_request(f"{prefix}{error}") from None
 
 
-def _check_numbers(tree: Any) -> None:
-    """Raise ValueError for an integer that no 64 bits hold: nothing could store it."""
+def parse_json(body: bytes) -> Any:
+    """JSON as plain values. Raises ValueError or RecursionError.
+
+    What nothing could store is refused: an integer that no 64 bits hold, and what is nested so
+    deep that it might be read but not shown again.
+    """
+    tree = msgspec.json.decode(body)
+    if _LONG_NUMBER.search(body) or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check(tree, 1)
+    return tree
+
+
+def _check(tree: Any, depth: int) -> None:
     if isinstance(tree, dict):
         tree = list(tree.values())
     if isinstance(tree, list):
+        if depth > MAX_DEPTH:
+            raise ValueError(f"json: nested more than {MAX_DEPTH} levels deep")
         for value in tree:
-            _check_numbers(value)
+            _check(value, depth + 1)
     elif isinstance(tree, int) and not -(1 << 63) <= tree < 1 << 64:
         raise ValueError(f"json: cannot unmarshal number {tree} into Go value of type int64")
 

@@ -91,9 +91,13 @@ class Request:
         value = self.param(name)
         if not value:
             return None
-        if not (value.isascii() and value.isdigit()) or int(value) >= 1 << 64:
+        digits = value.lstrip("0") or "0"
+        if not (value.isascii() and value.isdigit() and len(digits) <= 20):
             raise bad_request(message)
-        return int(value)
+        number = int(digits)
+        if number >= 1 << 64:
+            raise bad_request(message)
+        return number
 
     # Headers
 
