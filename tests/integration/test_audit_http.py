@@ -71,6 +71,7 @@ ROUTING = [
     Row("a wrong verb", "DELETE", "/v1/catalog/nodes", 405, "method DELETE not allowed"),
     Row("HEAD is a wrong verb", "HEAD", "/v1/catalog/nodes", 405, "", {"Allow": "OPTIONS,GET"}),
     Row("characters that cannot be printed", "GET", "/v1/kv/%01", 400),
+    Row("bytes that are no text", "GET", "/v1/kv/a%FF", 400, "Bad Request: the path is not UTF-8"),
 ]
 
 
@@ -469,3 +470,4 @@ async def test_guards() -> None:
         assert (await discovery.call("OPTIONS", "/v1/kv/x")).status == 200
         read = await discovery.get("/v1/kv/%01")
         assert (read.status, read.headers["X-Mine"]) == (404, "a")
+        assert (await discovery.get("/v1/kv/%FF")).status == 400

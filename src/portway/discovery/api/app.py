@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
@@ -31,6 +32,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _COMPRESSED_FROM = 1400  # bytes; smaller bodies fit one packet as they are
 _COMPRESSED_APART = 1 << 18  # bytes; larger ones are compressed in a thread
+_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that could not be decoded, kept as surrogates
 _READS = ("GET", "HEAD", "OPTIONS")
 _NO_CONSOLE = "The console is not part of this version; the HTTP API is below /v1/"
 
@@ -89,8 +91,11 @@ class App:
 
     async def _answer(self, request: Request) -> Answer:
         path, settings = request.path, self.context.settings
-        if not (settings.disable_unprintable_filter or path.isprintable()):
-            raise ApiError(400, "Bad Request")
+        if not path.isprintable():
+            if _UNDECODED.search(path):
+                raise ApiError(400, "Bad Request: the path is not UTF-8")
+            if not settings.disable_unprintable_filter:
+                raise ApiError(400, "Bad Request")
         found = self.router.find(path)
         if found is None:
             return self._nowhere(request)

@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
             "http_version": parser.get_http_version(),
             "scheme": self.shared.scheme,
             "method": _METHODS.get(method) or method.decode("ascii"),
-            "path": unquote(text) if "%" in text else text,
+            "path": unquote(text, errors="surrogateescape") if "%" in text else text,
             "query_string": query,
             "headers": self._headers or [],
             "client": self.client,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from portway.config import Duration
 from portway.discovery.acl.authorizer import Authorizer
@@ -179,11 +179,6 @@ class Request:
             chunks.append(chunk)
             if not message.get("more_body"):
                 return b"".join(chunks)
-
-
-def decoded(segment: str) -> str:
-    """A path segment percent-decoded."""
-    return unquote(segment)
 
 
 def _too_large(size: int, limit: int) -> ApiError:
