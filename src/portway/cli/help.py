@@ -64,7 +64,8 @@ def overview(commands: Mapping[str, str]) -> str:
     """The help of the program."""
     width = max(map(len, commands))
     lines = [
-        f"{_bold('Portway')} is an edge router that configures itself, carried by Envoy, and a service registry.",
+        f"{_bold('Portway')} is an edge router that configures itself, carried by Envoy,"
+        " and a service registry.",
         "",
         f"{_bold('Usage:')} portway [command] [options]",
         "",
