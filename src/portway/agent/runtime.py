@@ -170,9 +170,14 @@ class Runtime:
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` for as long as the agent runs; how it fails is logged."""
-        task = asyncio.get_running_loop().create_task(_logged(work))
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("A background task of the agent ended", exc_info=failure)
 
     def observe_request(self, method: str, route: str, seconds: float) -> None:
         """Count an answer of the HTTP API."""
@@ -270,15 +275,6 @@ class Runtime:
         while True:
             await asyncio.sleep(_TOMBSTONES)
             self.server.state.kv.collect()
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        log.exception("A background task of the agent ended")
 
 
 def _database(config: AgentConfig) -> str | None:

@@ -119,6 +119,15 @@ class ServicesApi:
         names += [entry.service.service for entry in replaced if entry is not None]
         for name in dict.fromkeys(names):
             request.require("service", "write", name)
+        with refusals():
+            plan = self._agent.registry.plan(definition, "", "api")
+        for check in (planned.check for one in plan for planned in one.checks):
+            old = self._local.checks.get(check.check_id)
+            if old is not None and old.check.service_id != check.service_id:
+                if old.check.service_name:
+                    request.require("service", "write", old.check.service_name)
+                else:
+                    request.require("node", "write", self._agent.registry.node)
 
     async def remove(self, request: Request) -> Answer:
         """Deregister a service."""
