@@ -19,11 +19,20 @@ _TIMEOUT = 10.0  # seconds of one request
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator[None]:
-    """A program beside the test; what it wrote is shown when the test fails."""
+def running(command: Sequence[str], log: Path, ready: str, status: int = 200) -> Iterator[None]:
+    """A program beside the test, from when it answers ``ready``, a URL, with this status.
+
+    What it wrote is shown when the test fails.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+    def answers() -> bool:
+        assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
+        return request(ready)[0] == status
+
     try:
+        eventually(answers, f"an answer of {command[0]}")
         yield
     except AssertionError as error:
         error.add_note(f"{command[0]}:\n{log.read_text()[-3000:]}")

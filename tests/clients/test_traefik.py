@@ -32,8 +32,7 @@ def traefik(
         "--providers.consul.rootKey=edge",
         "--log.level=DEBUG",
     ]
-    with running(command, directory / "traefik.log"):
-        until(lambda: request(f"http://{address}/")[0], 404)
+    with running(command, directory / "traefik.log", f"http://{address}/", 404):
         yield address
 
 
@@ -85,7 +84,10 @@ def test_a_token_opens_the_catalog(guarded: Agent, tmp_path: Path) -> None:
         f"--providers.consul.endpoints={guarded.address}",
         f"--providers.consul.token={MANAGEMENT}",
     ]
-    with web_server("allowed") as port, running(command, tmp_path / "traefik.log"):
+    with (
+        web_server("allowed") as port,
+        running(command, tmp_path / "traefik.log", f"http://{address}/", 404),
+    ):
         api = f"http://{guarded.address}/v1/agent/service/register"
         put(api, _service("shop", port, "shop.internal"), MANAGEMENT)
         until(lambda: request(f"http://{address}/", Host="shop.internal"), (200, "allowed"))

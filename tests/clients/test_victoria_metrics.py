@@ -27,7 +27,7 @@ def metrics(
     directory = tmp_path_factory.mktemp("victoria-metrics")
     jobs: dict[str, dict[str, Any]] = {
         "open": {"server": agent.address},
-        "filtered": {"server": agent.address, "filter": 'NodeMeta.rack == "r1"'},
+        "racks": {"server": agent.address, "node_meta": {"rack": "r1"}},
         "allowed": {"server": guarded.address, "token": MANAGEMENT},
     }
     scrapes = [
@@ -41,11 +41,11 @@ def metrics(
         "victoria-metrics",
         f"-promscrape.config={config}",
         "-promscrape.consulSDCheckInterval=1s",
+        "-search.latencyOffset=1ms",
         f"-storageDataPath={directory / 'data'}",
         f"-httpListenAddr={address}",
     ]
-    with running(command, directory / "victoria-metrics.log"):
-        until(lambda: request(f"http://{address}/health")[0], 200)
+    with running(command, directory / "victoria-metrics.log", f"http://{address}/health"):
         yield address
 
 
@@ -64,20 +64,20 @@ def test_targets_follow_registrations(agent: Agent, metrics: str) -> None:
         until(lambda: _found(metrics, "open"), ["consul", "web-1"])
         query = f"http://{metrics}/api/v1/query?query=requests_total"
         eventually(lambda: json.loads(request(query)[1])["data"]["result"], "a scrape")
-        put(f"{api}/register", web | {"ID": "web-2"})
+        put(f"{api}/register", web | {"ID": "web-2", "Address": "127.0.0.2"})
         until(lambda: _found(metrics, "open"), ["consul", "web-1", "web-2"])
         for instance in ("web-1", "web-2"):
             put(f"{api}/deregister/{instance}", "")
         until(lambda: _found(metrics, "open"), ["consul"])
 
 
-def test_targets_of_filtered_nodes(agent: Agent, metrics: str) -> None:
+def test_targets_on_nodes_with_metadata(agent: Agent, metrics: str) -> None:
     node = {"Node": "far", "Address": "127.0.0.9", "NodeMeta": {"rack": "r1"}}
     service = {"Service": {"Service": "outside", "Port": 9}}
     put(f"http://{agent.address}/v1/catalog/register", node | service)
-    until(lambda: _found(metrics, "filtered"), ["outside"])
+    until(lambda: _found(metrics, "racks"), ["outside"])
     put(f"http://{agent.address}/v1/catalog/deregister", {"Node": "far"})
-    until(lambda: _found(metrics, "filtered"), [])
+    until(lambda: _found(metrics, "racks"), [])
 
 
 def test_a_token_opens_the_catalog(guarded: Agent, metrics: str) -> None:

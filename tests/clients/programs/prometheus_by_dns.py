@@ -32,7 +32,7 @@ def main(directory: Path) -> None:
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}"]
     with (
         agent_running(directory, "-dns-port=53") as agent,
-        running(command, directory / "prometheus.log"),
+        running(command, directory / "prometheus.log", f"http://{_PROMETHEUS}/-/ready"),
         web_server("requests_total 7\n") as port,
     ):
         api = f"http://{agent.address}/v1/agent"
@@ -42,17 +42,16 @@ def main(directory: Path) -> None:
         other = {"ID": "web-2", "Address": "127.0.0.2", "Port": 80, "Tags": ["blue"]}
         put(f"{api}/service/register", web | other | check)
         node = agent.api("GET", "agent/self")["Config"]["NodeName"]
-        first, second = f"{node}.node.dc1.consul.:{port}", "7f000002.addr.dc1.consul.:80"
-        until(lambda: _found("srv"), sorted([f"7f000001.addr.dc1.consul.:{port}", second]))
+        first, second = f"{node}.node.dc1.consul:{port}", "7f000002.addr.dc1.consul:80"
+        until(lambda: _found("srv"), sorted([first, second]))
         until(lambda: _found("a"), ["127.0.0.2:81"])
         query = f"http://{_PROMETHEUS}/api/v1/query?query=requests_total"
         eventually(lambda: json.loads(request(query)[1])["data"]["result"], "a scrape")
         put(f"{api}/check/fail/service:web-2", "")
-        until(lambda: _found("srv"), [f"7f000001.addr.dc1.consul.:{port}"])
+        until(lambda: _found("srv"), [first])
         until(lambda: _found("a"), [])
         put(f"{api}/service/deregister/web-1", "")
         until(lambda: _found("srv"), [])
-        del first
 
 
 def _found(job: str) -> list[str]:
