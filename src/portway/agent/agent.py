@@ -48,7 +48,7 @@ class Agent:
             for one in plan:
                 for check_id in registry.unmentioned(one) if replace_checks else ():
                     registry.drop_check(check_id)
-                registry.take(one)
+                registry.take(one, is_new=True)
         await self.sync.settle(*(one.id for one in plan))
 
     async def deregister(self, service_id: str) -> None:

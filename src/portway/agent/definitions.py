@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Iterable
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from portway.discovery.checks import CheckRefusedError
 from portway.discovery.model import CheckDefinition, ServiceDefinition
 
 log = structlog.get_logger("agent")
+_SLICE = 100  # what is taken up at a stretch
 
 
 class DefinitionError(Exception):
@@ -99,24 +101,28 @@ def configure(registry: Registry, new: Configured) -> None:
         files.forget_check(check_id)
 
 
-def restore_services(registry: Registry, but: Container[str]) -> None:
+async def restore_services(registry: Registry, but: Container[str]) -> None:
     """Take over the services that clients registered before a restart, as they were kept on disk.
 
     All ``but`` those the configuration has under the same ID. What no longer fits is logged and
     left out.
     """
-    for kept in registry.files.services():
+    for position, kept in enumerate(await registry.files.services()):
         if kept.definition.id not in but and kept.parent not in but:
             _restore_service(registry, kept)
+        if position % _SLICE == 0:
+            await asyncio.sleep(0)
 
 
-def restore_checks(registry: Registry) -> None:
+async def restore_checks(registry: Registry) -> None:
     """The same for checks, once all services are there.
 
     They begin critical, until they have run: how things were before is not known now.
     """
-    for kept in registry.files.checks():
+    for position, kept in enumerate(await registry.files.checks()):
         _restore_check(registry, kept)
+        if position % _SLICE == 0:
+            await asyncio.sleep(0)
 
 
 def _restore_service(registry: Registry, kept: StoredService) -> None:

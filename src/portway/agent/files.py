@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,17 +63,17 @@ class Files:
         """Forget a service."""
         self._remove(_SERVICES, service_id)
 
-    def services(self) -> Iterator[StoredService]:
-        """The services kept."""
-        return self._read(_SERVICES, StoredService)
+    async def services(self) -> list[StoredService]:
+        """The services kept; files that cannot be read are logged and left out."""
+        return await asyncio.to_thread(self._read, _SERVICES, StoredService)
 
     def forget_check(self, check_id: str) -> None:
         """Forget a check."""
         self._remove(_CHECKS, check_id)
 
-    def checks(self) -> Iterator[StoredCheck]:
-        """The checks kept."""
-        return self._read(_CHECKS, StoredCheck)
+    async def checks(self) -> list[StoredCheck]:
+        """The checks kept; files that cannot be read are logged and left out."""
+        return await asyncio.to_thread(self._read, _CHECKS, StoredCheck)
 
     async def save_tokens(self, tokens: dict[str, str]) -> None:
         """Keep the agent's own tokens. Raises OSError."""
@@ -90,14 +90,12 @@ class Files:
         if self._root is not None:
             _unlink(self._root / folder / _name(name))
 
-    def _read(self, folder: str, kind: type[T]) -> Iterator[T]:
+    def _read(self, folder: str, kind: type[T]) -> list[T]:
         if self._root is None or not (self._root / folder).is_dir():
-            return
-        for path in sorted((self._root / folder).iterdir()):
-            if path.is_file() and path.suffix != _PARTIAL:
-                stored = _load(path, kind)
-                if stored is not None:
-                    yield stored
+            return []
+        paths = sorted((self._root / folder).iterdir())
+        files = [path for path in paths if path.is_file() and path.suffix != _PARTIAL]
+        return [kept for path in files if (kept := _load(path, kind)) is not None]
 
 
 class TTLStates:

@@ -31,6 +31,8 @@ class LocalService(msgspec.Struct, kw_only=True):
     token: str = ""
     source: Source = "api"
     in_sync: bool = False
+    is_new: bool = False
+    """A client has just said how it is: the catalog's tags are no answer to that."""
     parent: str = ""
     """The service whose sidecar it is, by ID."""
 

@@ -56,7 +56,7 @@ class LogFile:
         now = self._clock()
         full = self._most_bytes and self._size and self._size + len(line) > self._most_bytes
         if self._file is None or full or now - self._began >= self._seconds:
-            self._begin(now)
+            self.begin()
         assert self._file is not None
         self._file.write(line)
         self._file.flush()
@@ -68,8 +68,10 @@ class LogFile:
             self._file.close()
             self._file = None
 
-    def _begin(self, now: float) -> None:
+    def begin(self) -> None:
+        """Close the file and begin another. Raises OSError."""
         self.close()
+        now = self._clock()
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._stem}-{int(now * 1e9)}{self._suffix}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -51,6 +51,7 @@ def api_settings(config: AgentConfig) -> Settings:
         default_policy=config.acl.default_policy,
         down_policy=config.acl.down_policy,
         default_intention_allow=config.default_intention_policy == "allow",
+        dns_domains=tuple(one for one in (config.domain, config.alt_domain) if one),
         default_token=config.acl.tokens.default,
         dev_mode=config.dev_mode,
         default_query_time=config.default_query_time,

@@ -116,11 +116,18 @@ class Registry:
 
     # Taking in
 
-    def take(self, plan: Planned) -> None:
-        """Take a service in; checks it had before stay, and those named again keep their status."""
+    def take(self, plan: Planned, *, is_new: bool = False) -> None:
+        """Take a service in; checks it had before stay, and those named again keep their status.
+
+        ``is_new`` says that a client registers it now.
+        """
         self.local.put_service(
             LocalService(
-                service=plan.service, token=plan.token, source=plan.source, parent=plan.parent
+                service=plan.service,
+                token=plan.token,
+                source=plan.source,
+                is_new=is_new,
+                parent=plan.parent,
             )
         )
         for check in plan.checks:

@@ -34,6 +34,7 @@ from portway.store import StoreError
 log = structlog.get_logger("agent")
 
 _LEAVE_TIMEOUT = 15.0  # seconds a graceful end may take
+_SIGNALS = {signal.SIGHUP: "hangup", signal.SIGINT: "interrupt", signal.SIGTERM: "terminated"}
 # What a configuration, new or from the disk, may be refused for.
 _WRONG = (ConfigError, DefinitionError, StoreError, OSError, ValueError)
 
@@ -115,6 +116,7 @@ class _Process:
                 seconds=config.log_rotate_duration,
                 keep=config.log_rotate_max_files,
             )
+            file.begin()
             self._log.sinks.append(to_file(file, self._log))
         if config.enable_syslog:
             self._log.sinks.append(to_syslog(config.syslog_facility, self._log))
@@ -132,7 +134,7 @@ class _Process:
         self._watches = Watches(app, lambda: runtime.tokens["default"])
         self._watches.run(runtime.config.plans)
         if runtime.config.auto_reload_config:
-            runtime.background(watch_files(lambda: self._loaded.config, self._reload_logged))
+            runtime.background(watch_files(lambda: self._loaded, self._reload_logged))
         self._front.app = app
 
     async def _end(self, starting: asyncio.Task[None]) -> None:
@@ -166,13 +168,13 @@ class _Process:
             loop.add_signal_handler(number, self._ending, number)
 
     def _hangup(self) -> None:
-        log.info("Caught", signal="hangup")
+        log.info("Caught", signal=_SIGNALS[signal.SIGHUP])
         if self._running:
             self._runtime.background(self._reload_logged())
 
     def _ending(self, number: signal.Signals) -> None:
         self._signals += 1
-        log.info("Caught", signal=signal.strsignal(number))
+        log.info("Caught", signal=_SIGNALS[number])
         if self._signals > 1:
             log.info("Caught second signal, Exiting")
             os._exit(1)  # nothing is waited for

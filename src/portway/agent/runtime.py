@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Runtime:
         self._ttl_states = TTLStates(data_dir)
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving_tokens = asyncio.Lock()
-        self._store: Store | None = None
+        self._cleanup = AsyncExitStack()
 
     async def start(self) -> None:
         """Open the store, load the state, and take up the services of the configuration.
@@ -90,8 +91,10 @@ class Runtime:
         too.
         """
         config = self.config
-        self._store = self.store = await open_sqlite(_database(config), keep_versions=KEPT_VERSIONS)
+        self.store: Store = await open_sqlite(_database(config), keep_versions=KEPT_VERSIONS)
+        self._cleanup.push_async_callback(self.store.close)
         self.server = Server(self.store)
+        self._cleanup.callback(self.server.stop)
         await self.server.start()
         if config.acl.enabled:
             await self._seed_acl()
@@ -101,7 +104,7 @@ class Runtime:
         await self._register_self()
         self._locate()
         self._assemble()
-        self._take_up()
+        await self._take_up()
         self._send_metrics()
         self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
         self.telemetry.gauges(lambda: process_gauges(self.started))
@@ -130,31 +133,27 @@ class Runtime:
             on_overdue=self._overdue,
             ttl_store=self._ttl_states,
         )
+        self._cleanup.push_async_callback(self.checks.close)
         ports = (config.ports.sidecar_min_port, config.ports.sidecar_max_port)
         self.registry = Registry(
             config.node_name, self.local, self.checks, self.files, settings, ports
         )
         self.agent = Agent(self.registry, self.sync)
 
-    def _take_up(self) -> None:
+    async def _take_up(self) -> None:
         """The services and checks of the configuration, and those kept on disk."""
         config = self.config
         # Kept sidecars have their ports already, so they come first.
-        restore_services(self.registry, {one.id or one.name for one in config.services})
+        await restore_services(self.registry, {one.id or one.name for one in config.services})
         configure(self.registry, self.prepared(config))
-        restore_checks(self.registry)
+        await restore_checks(self.registry)
 
     async def stop(self) -> None:
         """Stop everything and close the store; also what was only begun."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._store is None:
-            return
-        if hasattr(self, "checks"):
-            await self.checks.close()
-        self.server.stop()
-        await self._store.close()
+        await self._cleanup.aclose()
 
     def release(self) -> None:
         """Let every blocked query answer: nothing more will change."""
@@ -205,6 +204,7 @@ class Runtime:
         keep = self.config.acl.enable_token_persistence
         self.tokens.set(kind, secret, keep=keep)
         self._use_tokens()
+        self.sync.repair()  # what was denied may be allowed now
         if keep:
             async with self._saving_tokens:
                 await self.files.save_tokens(self.tokens.kept())

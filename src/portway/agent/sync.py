@@ -76,11 +76,15 @@ class Sync:
         failures = 0
         while True:
             self._soon.clear()
-            if await self.full():
-                failures = 0
+            try:
+                done = await self.full()
+            except Exception:
+                log.exception("Anti-entropy failed")  # and must not be the last
+                done = False
+            failures = 0 if done else failures + 1
+            if done:
                 await self._wait(interval_of(self._nodes()))
             else:
-                failures += 1
                 await asyncio.sleep(_staggered(retry_of(failures)))
 
     async def _wait(self, seconds: float) -> None:
@@ -122,7 +126,12 @@ class Sync:
     def _start(self, service_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self.settle(service_id))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[bool]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("Syncing failed", exc_info=failure)
 
     async def settle(self, *service_ids: str) -> bool:
         """Tell the catalog what it does not have yet of services and their checks.
@@ -204,6 +213,8 @@ class Sync:
             if not written:
                 for entry in entries:
                     entry.in_sync = False
+        if written and service is not None:
+            service.is_new = False
         return written
 
     async def _remove_all(self, service_id: str) -> bool:
@@ -266,7 +277,8 @@ class Sync:
         if known is None:
             entry.in_sync = False
             return
-        if entry.service.enable_tag_override and known.tags != entry.service.tags:
+        overridden = entry.service.enable_tag_override and not entry.is_new
+        if overridden and known.tags != entry.service.tags:
             self._local.set_tags(entry.service.id, known.tags)
         entry.in_sync = _bare(known) == _bare(entry.service)
 
