@@ -397,6 +397,21 @@ BODIES: list[tuple[str, str, Any, int, str]] = [
         "true",
     ),
     ("no body at all", "register", b"", 400, "Request decode failed: EOF"),
+    ("null is nothing", "register", b"null", 500, "Must provide node"),
+    (
+        "null leaves a field alone, and is empty in maps and lists",
+        "register",
+        {
+            "Node": "n",
+            "Address": "1.1.1.1",
+            "NodeMeta": {"a": None},
+            "Service": {"Service": "a", "Tags": [None], "Meta": None, "Proxy": None},
+            "Check": None,
+            "Checks": None,
+        },
+        200,
+        "true",
+    ),
     ("nothing to find it by", "deregister", {}, 500, "Must provide node"),
     ("what is not there", "deregister", {"Node": "none"}, 200, "true"),
 ]

@@ -129,7 +129,15 @@ def _renamed(tree: Any, kind: Any, snake: bool) -> Any:
     elif isinstance(tree, list) and get_origin(kind) in (list, tuple):
         inner = get_args(kind)[0]
         return [_renamed(value, inner, snake) for value in tree]
-    return tree
+    return _zero(kind) if tree is None else tree
+
+
+def _zero(kind: Any) -> Any:
+    """What ``null`` leaves of a value that has no default: Go's zero value."""
+    origin = get_origin(kind) or kind
+    if origin in (list, dict, str, int, float, bool):
+        return origin()
+    return None if _fields(origin) is None else {}
 
 
 def _bare(kind: Any, tree: Any) -> Any:

@@ -70,7 +70,7 @@ async def create(request: Request) -> Answer:
 
 def _names_checks(content: bytes) -> bool:
     """Whether the body has a list of checks at all; an empty one, or null, asks for none."""
-    given = msgspec.json.decode(content) if content else {}
+    given = (msgspec.json.decode(content) if content else None) or {}
     return any(name.lower() in ("checks", "nodechecks") for name in given)
 
 
