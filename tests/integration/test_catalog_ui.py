@@ -200,7 +200,7 @@ async def test_what_one_server_does_not_have(discovery: Discovery) -> None:
 
 
 async def test_intentions_default_to_the_policy() -> None:
-    async with running(Settings(default_policy="deny")) as discovery:
+    async with running(Settings(default_intention_allow=False)) as discovery:
         await fill(discovery)
         topology = await discovery.json("/v1/internal/ui/service-topology/web?kind=")
         assert topology["Upstreams"][0]["Intention"]["Allowed"] is False

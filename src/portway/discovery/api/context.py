@@ -43,6 +43,8 @@ class Settings:
     down_policy: str = "extend-cache"
     default_intention_allow: bool = True
     """Whether a service may call another of which no intention says anything."""
+    dns_domains: tuple[str, ...] = ("consul.",)
+    """The domains that the DNS answers for, with a final dot."""
     default_token: str = ""
     """``acl.tokens.default``: what requests without a token use."""
     dev_mode: bool = False

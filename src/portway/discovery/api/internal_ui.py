@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,16 +16,19 @@ from portway.discovery.api.render import ServiceEntry, json_list, service_entry
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.api.summaries import (
-    Decision,
     ServiceSummary,
     by_name,
+    decide,
     health_of,
     is_transparent,
     own_status,
     summarize,
 )
 from portway.discovery.model import Check, Node, Service, Wire
+from portway.discovery.model.intentions import Intention
+from portway.discovery.operations.intentions import decision
 from portway.discovery.state import Host, Instance, Reading, Topic, worst
+from portway.mesh.entries import protocol_of
 
 
 class _NodeInfo(Wire):
@@ -52,11 +55,17 @@ def _info(request: Request, host: Host) -> _NodeInfo:
     )
 
 
-async def _everything(request: Request) -> None:
-    """Wait as asked for a change of anything in the catalog, and set the headers of a read."""
+async def _everything(request: Request, more: Sequence[Topic] = ()) -> None:
+    """Wait as asked for a change of anything in the catalog, and set the headers of a read.
+
+    ``more`` are topics of what else the answer has.
+    """
     request.datacenter()
-    topics = _topics(request)
-    await read(request, lambda: Reading(None, _index(request), topics))
+    topics = (*_topics(request), *more)
+    await read(
+        request,
+        lambda: Reading(None, max(_index(request), *(topic.index for topic in more), 0), topics),
+    )
 
 
 def _topics(request: Request) -> tuple[Topic, ...]:
@@ -194,7 +203,8 @@ async def service_topology(request: Request) -> Answer:
     if kind not in ("", "ingress-gateway"):
         raise bad_request(f'Unsupported service kind "{kind}"')
     request.require("service", "read", name)
-    await _everything(request)
+    entries = request.context.server.state.config
+    await _everything(request, (entries.table.topic,))
     found = list(_instances(request))
     visible = _visible(request, found)
     proxies = [one for one in visible if one.service.kind == "connect-proxy"]
@@ -203,10 +213,14 @@ async def service_topology(request: Request) -> Answer:
     callers = {_behind(one) for one in proxies if name.lower() in _called(one)}
     return json_answer(
         {
-            "Protocol": "tcp",
+            "Protocol": protocol_of(entries, name),
             "TransparentProxy": is_transparent(own),
-            "Upstreams": _related(request, visible, called),
-            "Downstreams": _related(request, visible, callers),
+            "Upstreams": _related(
+                request, visible, called, lambda other: decision(entries, name, other)
+            ),
+            "Downstreams": _related(
+                request, visible, callers, lambda other: decision(entries, other, name)
+            ),
             "FilteredByACLs": len(visible) < len(found),
         }
     )
@@ -224,7 +238,10 @@ def _called(proxy: Instance) -> set[str]:
 
 
 def _related(
-    request: Request, instances: Iterable[Instance], names: set[str]
+    request: Request,
+    instances: Iterable[Instance],
+    names: set[str],
+    decided: Callable[[str], Intention | None],
 ) -> list[dict[str, Any]]:
     """The services of some names; what no intention decides, the default policy does."""
     settings = request.context.settings
@@ -234,13 +251,16 @@ def _related(
         if one.service.service.lower() in names
         or (one.service.kind == "connect-proxy" and _behind(one) in names)
     ]
-    allow = settings.default_policy == "allow"
+    allow = settings.default_intention_allow
     rows = []
     for summary in _summaries(chosen, settings.datacenter):
         if summary.kind in ("", "ingress-gateway") and summary.instance_count:
             row: dict[str, Any] = msgspec.to_builtins(summary)
             del row["ConnectedWithProxy"], row["ConnectedWithGateway"]
-            row |= {"Source": "proxy-registration", "Intention": Decision(allow, allow)}
+            row |= {
+                "Source": "proxy-registration",
+                "Intention": decide(decided(summary.name), allow),
+            }
             rows.append(row)
     return rows
 
@@ -260,15 +280,6 @@ def _visible(request: Request, found: list[Instance]) -> list[Instance]:
         if request.allows("node", "read", one.node.node)
         and request.allows("service", "read", one.service.service)
     ]
-
-
-async def gateway(request: Request) -> Answer:
-    """What config entries and intentions say of a gateway: nothing, as there are none."""
-    if not request.rest:
-        raise bad_request("Missing gateway name")
-    request.require("service", "read", request.rest)
-    await _everything(request)
-    return raw_json(b"[]")
 
 
 async def exported_services(request: Request) -> Answer:
@@ -295,10 +306,6 @@ ROUTES = (
         {"GET": service_topology},
         access="service:read on the service; others as listed elsewhere",
     ),
-    Route(
-        f"{_PATH}gateway-services-nodes/", {"GET": gateway}, access="service:read on the gateway"
-    ),
-    Route(f"{_PATH}gateway-intentions/", {"GET": gateway}, access="service:read on the gateway"),
     Route(f"{_PATH}exported-services", {"GET": exported_services}, access="none"),
     Route(f"{_PATH}metrics-proxy/", {"GET": metrics_proxy}, access="none"),
 )

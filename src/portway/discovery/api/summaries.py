@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from portway.discovery.model import Wire
+from portway.discovery.model.intentions import Intention
 from portway.discovery.state import Instance, worst
+from portway.mesh.entries import WILDCARD
 
 _EXTERNAL_SOURCE = "external-source"  # the metadata of what registered a service
 
@@ -126,3 +128,16 @@ class Decision(msgspec.Struct, rename="pascal"):
     has_permissions: bool = False
     external_source: str = ""
     has_exact: bool = False
+
+
+def decide(intention: Intention | None, default_allow: bool) -> Decision:
+    """What is said of a call by the intention that decides on it, if there is one."""
+    if intention is None:
+        return Decision(default_allow, default_allow)
+    return Decision(
+        default_allow,
+        allowed=intention.action == "allow",
+        has_permissions=bool(intention.permissions),
+        external_source=intention.meta.get(_EXTERNAL_SOURCE, ""),
+        has_exact=WILDCARD not in (intention.source_name, intention.destination_name),
+    )

@@ -70,6 +70,13 @@ def of_entries(entries: Iterable[ServiceIntentions]) -> list[Intention]:
     return found
 
 
+def may_read(intention: Intention, authorizer: Authorizer) -> bool:
+    """Whether an intention may be seen: who may read those of one side sees why it is as it is."""
+    sides = [intention.destination_name]
+    sides += [] if intention.source_peer else [intention.source_name]
+    return any(authorizer.allows("intention", "read", side) for side in sides)
+
+
 def exact(entry: ServiceIntentions | None, source: Name) -> Intention | None:
     """The intention of an entry with exactly this source."""
     for one in () if entry is None or entry.sources is None else entry.sources:
