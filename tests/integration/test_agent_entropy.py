@@ -161,6 +161,22 @@ async def test_tags_of_the_catalog_win_where_the_service_says_so(here: World) ->
     assert (shown["ServiceTags"], shown["ServicePort"]) == (["theirs"], 0)
 
 
+async def test_tags_of_a_client_are_not_lost_while_the_store_refuses(here: World) -> None:
+    body = {"Name": "web", "Tags": ["old"], "EnableTagOverride": True}
+    await here.done("agent/service/register", body)
+    commit = here.runtime.store.commit
+
+    async def full(conditions: Any, operations: Any) -> Any:
+        raise StoreFullError("there is no room")
+
+    here.runtime.store.commit = full  # type: ignore[method-assign]
+    await here.done("agent/service/register", body | {"Tags": ["new"]})
+    here.runtime.store.commit = commit  # type: ignore[method-assign]
+    await here.runtime.sync.full()
+    assert (await here.json("catalog/service/web"))[0]["ServiceTags"] == ["new"]
+    assert (await here.json("agent/service/web"))["Tags"] == ["new"]
+
+
 async def test_output_alone_waits_and_a_status_does_not(here: World) -> None:
     await here.done("agent/check/register", {"Name": "ttl", "TTL": "1h"})
     await here.done("agent/check/pass/ttl", note="one")

@@ -120,6 +120,7 @@ def test_the_pid_file(place: Home) -> None:
         ({"check": {"name": "c", "ttl": "1s", "service_id": "x"}}, 'ServiceID "x"'),
         ({"addresses": {"http": "192.0.2.1"}}, "192.0.2.1"),
         ({"recursors": ["[::1"]}, "::1"),
+        ({"log_file": "/proc/no/such/log"}, "/proc/no"),
     ],
 )
 def test_what_keeps_it_from_starting(place: Home, config: dict[str, object], text: str) -> None:

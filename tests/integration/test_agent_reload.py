@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,3 +242,20 @@ def test_changed_files_are_read_where_that_is_asked_for(place: Home) -> None:
     eventually(lambda: "web" in agent.json("agent/services"), "a reload by itself")
     place.write("web.json", {"service": {"name": "api"}})
     eventually(lambda: set(agent.json("agent/services")) == {"api"}, "a second one")
+
+
+def test_links_to_another_folder_count_as_changes(place: Home) -> None:
+    """As Kubernetes changes files: ``..data`` is renamed to point to another folder."""
+    place.config["auto_reload_config"] = True
+    for number in (1, 2):
+        folder = place.folder / f"..v{number}"
+        folder.mkdir()
+        text = json.dumps({"service": {"name": "web", "port": number}})
+        (folder / "web.json").write_text(text)
+    (place.folder / "..data").symlink_to("..v1")
+    (place.folder / "web.json").symlink_to("..data/web.json")
+    agent = place.start()
+    assert agent.json("agent/service/web")["Port"] == 1
+    (place.folder / "..tmp").symlink_to("..v2")
+    (place.folder / "..tmp").rename(place.folder / "..data")
+    eventually(lambda: agent.json("agent/service/web")["Port"] == 2, "a reload by itself")

@@ -81,6 +81,10 @@ def test_measurements_go_to_statsd() -> None:
         telemetry.timing("consul.api.http", 0.5, (("method", "GET"),))
         assert server.recv(200) == b"consul.api.http.GET:500.000000|ms"
         assert server.recv(200) == b"consul.api.http:500.000000|ms|#env:test,method:GET"
+        telemetry.gauges(lambda: [Gauge("consul.state.nodes", 3.0, (("datacenter", "dc1"),))])
+        telemetry.send_gauges()
+        assert server.recv(200) == b"consul.state.nodes.dc1:3.000000|g"
+        assert server.recv(200) == b"consul.state.nodes:3.000000|g|#env:test,datacenter:dc1"
         plain.close()
         dog.close()
 

@@ -38,7 +38,7 @@ from portway.agent.registry import Registry
 from portway.agent.server_link import ServerLink
 from portway.agent.statsd import Statsd
 from portway.agent.sync import Sync
-from portway.agent.telemetry import Telemetry
+from portway.agent.telemetry import INTERVAL, Telemetry
 from portway.agent.tokens import AgentTokens
 from portway.discovery.acl import Resolver, tokens
 from portway.discovery.acl.expiry import collect_expired
@@ -105,9 +105,9 @@ class Runtime:
         self._locate()
         self._assemble()
         await self._take_up()
-        self._send_metrics()
         self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
         self.telemetry.gauges(lambda: process_gauges(self.started))
+        self._send_metrics()
         self.background(self.sync.run())
         self.background(self._collect())
         if config.acl.enabled:
@@ -160,12 +160,20 @@ class Runtime:
         self.server.state.view.end()
 
     def _send_metrics(self) -> None:
+        """Begin to send metrics to where the configuration says. Raises OSError."""
         wanted = self.config.telemetry
         if wanted.statsd_address:
             self.telemetry.sinks.append(Statsd(wanted.statsd_address).send)
         if wanted.dogstatsd_addr:
             dog = Statsd(wanted.dogstatsd_addr, dog=True, tags=wanted.dogstatsd_tags)
             self.telemetry.sinks.append(dog.send)
+        if self.telemetry.sinks:
+            self.background(self._send_gauges())
+
+    async def _send_gauges(self) -> None:
+        while True:
+            self.telemetry.send_gauges()
+            await asyncio.sleep(INTERVAL)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` for as long as the agent runs; how it fails is logged."""

@@ -9,9 +9,9 @@ import msgspec
 from portway.agent.config.config import AgentConfig
 
 HIDDEN = "hidden"
-# Parts of names whose values are never shown.
-_SECRET = ("token", "secret", "password", "encrypt_key", "private_key", "api_app")
-_SECRET_NAMES = {"encrypt", "tokens"}
+# Parts of names, without case and underscores, whose values are never shown.
+_SECRET = ("token", "secret", "password", "encryptkey", "privatekey", "apiapp", "authorization")
+_SECRET_NAMES = {"encrypt", "cookie", "addheaders"}
 _INITIALISMS = {
     "acl": "ACL",
     "addr": "Addr",
@@ -33,9 +33,9 @@ _INITIALISMS = {
 
 def sanitized(config: AgentConfig) -> dict[str, Any]:
     """Every value under its runtime name, with the names clients look for."""
-    shown: dict[str, Any] = _tree(msgspec.to_builtins(config, enc_hook=str), "")
     ports = config.ports
-    shown |= {
+    shown: dict[str, Any] = _shown(config)
+    return shown | {
         "ACLsEnabled": config.acl.enabled,
         "ACLDefaultPolicy": config.acl.default_policy,
         "AdvertiseAddrLAN": config.advertise_lan,
@@ -50,7 +50,7 @@ def sanitized(config: AgentConfig) -> dict[str, Any]:
         "HTTPSPort": ports.https,
         "PrimaryDatacenter": config.primary_datacenter,
         "SerfPortLAN": ports.serf_lan,
-        "ServerMode": True,
+        "ServerMode": config.server,
         "ServerPort": ports.server,
         "TaggedAddresses": dict(config.tagged_addresses),
         "UIConfig": {
@@ -58,20 +58,29 @@ def sanitized(config: AgentConfig) -> dict[str, Any]:
             "ContentPath": config.ui_config.content_path,
         },
     }
-    return shown
 
 
-def _tree(value: Any, name: str) -> Any:
-    if name in _SECRET_NAMES or any(part in name for part in _SECRET):
-        if isinstance(value, str | dict) and value:
-            return HIDDEN
-        return value
+def _shown(value: Any) -> Any:
+    """Fields under Go's names; what users named themselves, as they did."""
+    if isinstance(value, msgspec.Struct):
+        return {_go_name(name): _of(name, getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):
-        return {_shown(key): _tree(inner, str(key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_tree(inner, name) for inner in value]
+        return {str(name): _of(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(inner) for inner in value]
+    if isinstance(value, float) and type(value) is not float:  # a duration
+        return str(value)
     return value
 
 
-def _shown(name: Any) -> str:
-    return "".join(_INITIALISMS.get(w, w[:1].upper() + w[1:]) for w in str(name).split("_"))
+def _of(name: str, value: Any) -> Any:
+    plain = name.lower().replace("_", "").replace("-", "")
+    if plain not in _SECRET_NAMES and not any(part in plain for part in _SECRET):
+        return _shown(value)
+    if isinstance(value, bool | int | float):
+        return _shown(value)
+    return HIDDEN if value else _shown(value)
+
+
+def _go_name(name: str) -> str:
+    return "".join(_INITIALISMS.get(w, w[:1].upper() + w[1:]) for w in name.split("_"))

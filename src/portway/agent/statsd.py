@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from portway.agent.telemetry import Labels
 
 _DEFAULT_PORT = 8125
+_KINDS = {"counter": "c", "gauge": "g", "sample": "ms"}
 
 
 class Statsd:
@@ -29,14 +30,14 @@ class Statsd:
         self._where = where
 
     def send(self, kind: str, name: str, value: float, labels: Labels) -> None:
-        """One measurement: ``kind`` is ``counter`` or ``sample`` (milliseconds)."""
+        """One measurement: ``kind`` is ``counter``, ``gauge`` or ``sample`` (milliseconds)."""
         if self._dog:
             tags = [*self._tags, *(f"{key}:{text}" for key, text in labels)]
             suffix = f"|#{','.join(tags)}" if tags else ""
         else:
             name = ".".join([name, *(text for _, text in labels)])
             suffix = ""
-        line = f"{name}:{value:f}|{'c' if kind == 'counter' else 'ms'}{suffix}"
+        line = f"{name}:{value:f}|{_KINDS[kind]}{suffix}"
         try:
             self._socket.sendto(line.encode(), self._where)
         except OSError:

@@ -90,7 +90,7 @@ class Telemetry:
         self._last_began = self._began
         self._gauges: list[Callable[[], Iterable[Gauge]]] = []
         self.sinks: list[Callable[[str, str, float, Labels], None]] = []
-        """Told of each measurement: kind, name, value, labels."""
+        """Told of each measurement: kind (counter, sample, gauge), name, value, labels."""
 
     def gauges(self, source: Callable[[], Iterable[Gauge]]) -> None:
         """Add a source of gauges."""
@@ -138,6 +138,12 @@ class Telemetry:
             for gauge in source()
             if (name := self.names.of(gauge.name)) is not None
         ]
+
+    def send_gauges(self) -> None:
+        """Tell the sinks of every gauge as it is now."""
+        for gauge in self.all_gauges() if self.sinks else ():
+            for sink in self.sinks:
+                sink("gauge", gauge.name, gauge.value, gauge.labels)
 
     def totals(self, kind: str) -> list[Totals]:
         """Every series of ``counter`` or ``sample`` since the start."""
