@@ -30,7 +30,6 @@ def _plain(value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
-_ordered = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def encode(value: Any) -> bytes:
@@ -49,11 +48,6 @@ def escape(body: bytes) -> bytes:
     if b"\xe2\x80" in body:
         body = body.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return body
-
-
-def encode_row(value: Any) -> bytes:
-    """JSON in the order given, not yet escaped."""
-    return _ordered.encode(value)
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:

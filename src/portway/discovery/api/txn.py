@@ -184,7 +184,7 @@ def _done(request: Request, results: Iterable[Result]) -> Answer:
 def _row(result: Result, datacenter: str) -> bytes:
     row, with_value = result
     if isinstance(row, KVEntry):
-        return b'{"KV":' + render(row, with_value) + b"}"
+        return b'{"KV":' + render([row], with_value) + b"}"
     if isinstance(row, Node):
         return encode({"Node": node_row(row, datacenter)})
     return encode({"Check" if isinstance(row, Check) else "Service": row})

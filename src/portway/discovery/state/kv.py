@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sortedcontainers import SortedDict
 
@@ -36,18 +37,11 @@ class KV:
         """Until which revision deletions are not known, and since when."""
         self._clock = clock
 
-    def under(self, prefix: str) -> Iterator[KVEntry]:
-        """The entries whose key begins with ``prefix``, sorted."""
-        rows = self._sorted
-        for key in self.keys_under(prefix):
-            yield rows[key]
-
-    def keys_under(self, prefix: str) -> Iterator[str]:
+    def keys_under(self, prefix: str) -> list[str]:
         """The keys that begin with ``prefix``, sorted."""
-        for key in self._sorted.irange(minimum=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key
+        rows, end = self._sorted, _after(prefix)
+        begin = rows.bisect_left(prefix)
+        return rows.keys()[begin : len(rows) if end is None else rows.bisect_left(end)]
 
     def read(self, key: str) -> Reading[KVEntry | None]:
         """One entry; a missing one has the index of the whole table."""
@@ -57,8 +51,8 @@ class KV:
 
     def read_under(self, prefix: str) -> Reading[list[KVEntry]]:
         """All entries under a prefix, with the last change or deletion among them as index."""
-        entries = list(self.under(prefix))
-        index = max((entry.modify_index for entry in entries), default=0)
+        entries = list(map(self._sorted.__getitem__, self.keys_under(prefix)))
+        index = max([entry.modify_index for entry in entries], default=0)
         return Reading(entries, self._list_index(prefix, index), (self._prefixes.of(prefix),))
 
     def _list_index(self, prefix: str, index: int) -> int:
@@ -110,3 +104,9 @@ class KV:
             touch(topic)
         for topic in self._prefixes.prefixes_of(key):
             touch(topic)
+
+
+def _after(prefix: str) -> str | None:
+    """The first text after all that begin with ``prefix``; ``None`` when there is none."""
+    stem = prefix.rstrip(chr(sys.maxunicode))
+    return stem[:-1] + chr(ord(stem[-1]) + 1) if stem else None
