@@ -9,6 +9,7 @@ import pytest
 
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings, kv
+from portway.discovery.operations import txn, txn_kv
 from portway.discovery.state.kv import KV
 from tests.integration.discovery_rig import MANAGEMENT, running
 
@@ -65,3 +66,22 @@ def test_keys_under_a_prefix_are_those_that_begin_with_it() -> None:
     for _ in range(500):
         prefix = "".join(rng.choices(letters, k=rng.randint(0, 4)))
         assert store.keys_under(prefix) == sorted(key for key in keys if key.startswith(prefix))
+
+
+async def test_a_transaction_reads_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(txn_kv, "MAX_TREE", 8)
+    monkeypatch.setattr(txn, "MAX_RESULTS", 12)
+    async with running() as discovery:
+        for number in range(10):
+            await discovery.put(f"/v1/kv/{number // 5}/{number}", b"v")
+
+        def tree(prefix: str) -> dict[str, dict[str, str]]:
+            return {"KV": {"Verb": "get-tree", "Key": prefix}}
+
+        reply = await discovery.put("/v1/txn", [tree("0/"), tree("1/")])
+        assert [row["KV"]["Key"][0] for row in reply.json["Results"]] == ["0"] * 5 + ["1"] * 5
+        for batch, index in (([tree("0/"), tree("")], 1), ([tree("0/")] * 4, 3)):
+            refused = await discovery.put("/v1/txn", batch)
+            assert refused.status == 409
+            assert refused.json["Errors"][0]["OpIndex"] == index
+            assert "at most" in refused.json["Errors"][0]["What"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ from portway.discovery.operations.txn_kv import KVOp
 from portway.discovery.state import Draft
 
 _NOT_PARSED = "Failed to parse body: "
+_SLICE = 10_000  # rows rendered at once
 
 
 class _KV(Wire):
@@ -101,7 +103,7 @@ async def put(request: Request) -> Answer:
                 results = await server.transact(run, _turn(batch))
         except ConflictError as error:
             failures = error.failures
-    answer = _conflict(failures) if failures else _done(request, results)
+    answer = _conflict(failures) if failures else await _done(request, results)
     if reads_only:
         answer.headers = {
             "X-Consul-KnownLeader": "true",
@@ -175,10 +177,14 @@ def _wrong_keys(request: Request, batch: Iterable[Operation]) -> list[Failure]:
     ]
 
 
-def _done(request: Request, results: Iterable[Result]) -> Answer:
+async def _done(request: Request, results: Sequence[Result]) -> Answer:
     datacenter = request.context.settings.datacenter
-    rows = b",".join([_row(result, datacenter) for result in results])
-    return Answer(b'{"Results":[' + rows + b'],"Errors":null}', 200, JSON)
+    rows: list[bytes] = []
+    for at in range(0, len(results), _SLICE):
+        if at:
+            await asyncio.sleep(0)  # others have their turn
+        rows += [_row(result, datacenter) for result in results[at : at + _SLICE]]
+    return Answer(b'{"Results":[' + b",".join(rows) + b'],"Errors":null}', 200, JSON)
 
 
 def _row(result: Result, datacenter: str) -> bytes:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from portway.discovery.server import Server
 
 MAX_OPERATIONS = 128
+MAX_RESULTS = 200_000
+"""Rows of an answer."""
 Operation = KVOp | NodeOp | ServiceOp | CheckOp
 Row = KVEntry | Node | Service | Check
 
@@ -68,6 +70,8 @@ def run(
     results: list[Result] = []
 
     def apply(operation: Operation) -> None:
+        if len(results) > MAX_RESULTS:
+            raise RefusedError(f"a transaction answers at most {MAX_RESULTS} rows")
         if isinstance(operation, KVOp):
             shown = operation.verb in txn_kv.READS
             results.extend(Result(row, shown) for row in txn_kv.apply(server, draft, operation))

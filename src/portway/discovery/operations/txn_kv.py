@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WRITES = frozenset(("set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree"))
 READS = frozenset(("get", "get-or-empty", "get-tree"))
+MAX_TREE = 100_000
+"""Keys that one operation reads: nothing else happens meanwhile."""
 _TREES = frozenset(("get-tree", "delete-tree"))
 
 
@@ -55,6 +57,10 @@ def apply(server: Server, draft: Draft, op: KVOp) -> list[KVEntry]:
     if op.verb == "get-tree":
         draft.guard(table, op.key)
         keys = kv.keys_under(server, draft, op.key)
+        if len(keys) > MAX_TREE:
+            raise RefusedError(
+                f"there are {len(keys)} keys under {key}, a transaction reads {MAX_TREE} at most"
+            )
         return [row for one in keys if (row := draft.get(table, one)) is not None]
     entry = draft.get(table, op.key)
     match op.verb:
