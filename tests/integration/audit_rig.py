@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ class Reply:
     """An answer; names of headers have no case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     text: str
 
     @property

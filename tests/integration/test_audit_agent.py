@@ -338,11 +338,10 @@ def test_an_empty_check_is_none(client: Client) -> None:
 @pytest.mark.parametrize("status", ["", "passing", "critical"])
 def test_registering_again_keeps_the_status(client: Client, status: str) -> None:
     """Whatever the definition says: a check does not flap because a service starts again."""
-    service = {"Name": "web", "Check": {"TTL": "1h"}}
-    client.does("agent/service/register", service)
+    client.does("agent/service/register", {"Name": "web", "Check": {"TTL": "1h"}})
     client.does("agent/check/update/service:web", {"Status": "warning", "Output": "hm"})
-    service["Check"]["Status"] = status
-    client.does("agent/service/register", service)
+    again = {"Name": "web", "Check": {"TTL": "1h", "Status": status}}
+    client.does("agent/service/register", again)
     client.does(
         "agent/check/register",
         {"Name": "c", "CheckID": "service:web", "ServiceID": "web", "TTL": "1h", "Status": status},
