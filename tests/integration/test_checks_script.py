@@ -38,9 +38,16 @@ async def shell(text: str, within: float = 60, output_max_size: int = 0) -> Resu
     return await check("/bin/sh", "-c", text, within=within, output_max_size=output_max_size)
 
 
-def children() -> list[str]:
-    """The processes this one has started and not yet buried."""
+def _all_children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+_STRANGERS: set[str] = set()  # what other tests have left to this process
+
+
+def children() -> list[str]:
+    """The processes that were started in this test and are not yet buried."""
+    return [pid for pid in _all_children() if pid not in _STRANGERS]
 
 
 async def idle_descriptors() -> int:
@@ -51,9 +58,10 @@ async def idle_descriptors() -> int:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    before = children()
+    _STRANGERS.clear()
+    _STRANGERS.update(_all_children())
     yield
-    assert set(children()) <= set(before), "processes were left behind"
+    assert not children(), "processes were left behind"
 
 
 @pytest.mark.parametrize(

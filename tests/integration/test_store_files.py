@@ -43,10 +43,20 @@ async def filled(directory: Path, keys: int = 200) -> None:
         await store.commit([], [Put(f"key/{n:05}", b"value %d" % n * 20) for n in range(keys)])
 
 
+_STRANGERS: set[int] = set()  # what other tests have left to this process
+
+
+@pytest.fixture(autouse=True)
+def strangers() -> None:
+    """Take no notice of processes that were there before the test."""
+    _STRANGERS.clear()
+    _STRANGERS.update(children())
+
+
 def children() -> set[int]:
-    """The processes this one has started and that still run."""
+    """The processes that were started in this test and still run."""
     lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
-    return {int(pid) for pids in lists for pid in pids.split()}
+    return {int(pid) for pids in lists for pid in pids.split()} - _STRANGERS
 
 
 class TestFiles:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from portway.discovery.acl import PermissionDeniedError
+from portway.discovery.acl import jwt as validation
 from portway.discovery.acl.jwt import Identity, JwtConfig, JwtValidator, read_config
 from tests.unit.test_acl_api import Agent, started
 
@@ -62,6 +64,12 @@ async def test_claims_become_an_identity() -> None:
 NOW = time.time()
 
 
+@pytest.fixture
+def it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time at which the tokens of the tables were made, however long ago that was."""
+    monkeypatch.setattr(validation, "time", SimpleNamespace(time=lambda: NOW))
+
+
 @pytest.mark.parametrize(
     ("token", "options", "reason"),
     [
@@ -90,6 +98,7 @@ NOW = time.time()
         (signed({"admin": {"a": 1}}), {}, 'claim "admin" is no single value'),
     ],
 )
+@pytest.mark.usefixtures("it_is_now")
 async def test_not_believed(token: str, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(PermissionDeniedError) as caught:
         await JwtValidator().validate(config(**options), token)
@@ -112,6 +121,7 @@ async def test_not_believed(token: str, options: dict[str, Any], reason: str) ->
         (signed({}, algorithm="PS384"), {"JWTSupportedAlgs": ["PS384"]}),
     ],
 )
+@pytest.mark.usefixtures("it_is_now")
 async def test_believed(token: str, options: dict[str, Any]) -> None:
     await JwtValidator().validate(config(**options), token)
 
