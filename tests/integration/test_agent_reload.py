@@ -93,6 +93,25 @@ def test_the_configuration_wins_until_clients_say_otherwise(place: Home) -> None
     assert agent.services() == ["web"]
 
 
+def test_a_check_may_name_a_service_that_is_to_be_there(place: Home) -> None:
+    check = {"id": "c", "name": "c", "ttl": "1h"}
+    agent = place.start()
+    agent.done("agent/service/register", {"Name": "mine"})
+    place.write("web.json", {"service": {"name": "web"}})
+    place.write("check.json", {"check": {**check, "service_id": "mine"}})
+    agent.done("agent/reload")
+    assert agent.json("agent/checks")["c"]["ServiceID"] == "mine"
+    place.write("check.json", {"check": {**check, "service_id": "web"}})
+    agent.done("agent/reload")
+    assert agent.json("agent/checks")["c"]["ServiceID"] == "web"
+    assert agent.checks() == {"c": "critical"}
+    # With this configuration there would be no such service.
+    (place.folder / "web.json").unlink()
+    reply = agent.put("agent/reload")
+    assert (reply.status, 'ServiceID "web" does not exist' in reply.text) == (500, True)
+    assert set(agent.json("agent/services")) == {"mine", "web"}
+
+
 WRONG = [
     ("{", "not valid JSON"),
     ({"no_such_key": 1}, "no_such_key"),

@@ -41,7 +41,7 @@ def configured(
     """What a configuration's definitions come to; nothing is changed. Raises DefinitionError.
 
     Of several with the same ID the last counts. A check may name a service of the configuration
-    or one that the agent has already.
+    or one that a client has registered.
     """
     plans: dict[str, Planned] = {}
     with ExitStack() as ports:
@@ -52,7 +52,9 @@ def configured(
                 raise DefinitionError(f'service "{service.id or service.name}": {error}') from None
             ports.enter_context(registry.reserved(plan))
             plans |= {one.id: one for one in plan}
-    known = [plan.service for plan in plans.values()]
+    local = registry.local.services
+    known = {key: entry.service for key, entry in local.items() if entry.source == "api"}
+    known |= {plan.id: plan.service for plan in plans.values()}
     alone: dict[str, tuple[RegisteredCheck, str]] = {}
     for check in checks:
         try:

@@ -5,7 +5,7 @@ Everything here happens at once: nothing waits, so that readers see all of a cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -80,22 +80,31 @@ class Registry:
         return plan
 
     def plan_check(
-        self, definition: CheckDefinition, source: Source, services: Iterable[Service] = ()
+        self,
+        definition: CheckDefinition,
+        source: Source,
+        services: Mapping[str, Service] | None = None,
     ) -> RegisteredCheck:
-        """A check of the node, or of a service that is here or among ``services``.
+        """A check of the node or of a service: one of ``services``, without those one that is here.
 
         Raises as ``plan``, and UnknownServiceError.
         """
-        service_id, service = definition.service_id, None
-        if service_id:
-            service = next((one for one in services if one.id == service_id), None)
-            if service is None:
-                if service_id not in self.local.services:
-                    raise UnknownServiceError(service_id)
-                service = self.local.services[service_id].service
+        service = self._service_of(definition, services)
         planned_check = register_check(definition, self.node, service)
         permit(planned_check.definition, self._check_settings, remote=source == "api")
         return planned_check
+
+    def _service_of(
+        self, definition: CheckDefinition, services: Mapping[str, Service] | None = None
+    ) -> Service | None:
+        service_id = definition.service_id
+        if not service_id:
+            return None
+        if services is not None and service_id in services:
+            return services[service_id]
+        if services is not None or service_id not in self.local.services:
+            raise UnknownServiceError(service_id)
+        return self.local.services[service_id].service
 
     def _sidecar_port(self, parent: ServiceDefinition) -> int:
         own = self.local.services.get(sidecar_id(parent.id or parent.name))
@@ -151,12 +160,7 @@ class Registry:
 
     def hold(self, definition: CheckDefinition, token: str) -> None:
         """Take a maintenance check in. Raises UnknownServiceError."""
-        service_id, service = definition.service_id, None
-        if service_id:
-            if service_id not in self.local.services:
-                raise UnknownServiceError(service_id)
-            service = self.local.services[service_id].service
-        check = maintenance_check(definition, self.node, service)
+        check = maintenance_check(definition, self.node, self._service_of(definition))
         self.local.put_check(LocalCheck(check=check, definition=definition, token=token))
 
     # Letting go
