@@ -222,6 +222,24 @@ async def test_a_node_by_the_beginning_of_its_id(discovery: Discovery) -> None:
         assert (listed["Node"] and listed["Node"]["Node"]) == found
 
 
+@pytest.mark.parametrize(
+    ("path", "selector"),
+    [
+        ("catalog/nodes", "PeerName"),
+        ("catalog/service/web", "PeerName"),
+        ("health/state/any", "PeerName"),
+        ("health/service/web", "Node.PeerName"),
+        ("health/service/web", "Service.PeerName"),
+        ("health/service/web", "Checks.PeerName"),
+    ],
+)
+async def test_what_is_of_no_peer(discovery: Discovery, path: str, selector: str) -> None:
+    """The name of a peer can be selected from though nothing has one."""
+    await three(discovery)
+    found = await discovery.json(f"/v1/{path}?filter={selector}+==+%22%22")
+    assert nodes_of(found) == {*"abc"}
+
+
 @pytest.mark.parametrize("path", [*SERVICE, "catalog/nodes", "catalog/node-services/a"])
 async def test_peers_have_nothing(discovery: Discovery, path: str) -> None:
     await three(discovery)

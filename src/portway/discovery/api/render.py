@@ -36,6 +36,7 @@ class NodeRow(Wire):
     locality: Locality | None = None
     create_index: int = 0
     modify_index: int = 0
+    peer_name: str = ""
 
 
 class ServiceNode(Wire, kw_only=True):
@@ -62,6 +63,7 @@ class ServiceNode(Wire, kw_only=True):
     service_proxy: Proxy
     service_connect: Connect
     service_locality: Locality | None
+    peer_name: str = ""
     create_index: int = 0
     modify_index: int = 0
 
