@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from portway.discovery.api import selection
@@ -17,6 +17,7 @@ from portway.discovery.api.registration import registration_of, removal_of
 from portway.discovery.api.render import NodeRow, ServiceNode, node_row, service_node
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
+from portway.discovery.api.turns import in_turns
 from portway.discovery.model import Service
 from portway.discovery.operations.catalog import CatalogError, deregister, register
 from portway.discovery.state import Draft, Host, Instance, Reading, Topic
@@ -71,20 +72,21 @@ async def nodes(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
     index = (await read(request, lambda: _of(catalog.nodes.topic))).index
 
-    def rows(hosts: Iterable[Host]) -> list[NodeRow]:
+    async def rows(hosts: Iterable[Host]) -> list[NodeRow]:
         chosen = (host.node for host in hosts if selection.has_meta(host.node, meta))
-        shown = [node_row(node, datacenter) for node in chosen]
-        return sort_near(request, [row for row in shown if accepts(row)], lambda row: row.node)
+        shown = (node_row(node, datacenter) for node in chosen)
+        found = [row async for row in in_turns(shown) if accepts(row)]
+        return sort_near(request, found, lambda row: row.node)
 
     if selection.of_peer(request):
         return raw_json(b"[]")
     if selection.sees_all(request) and not request.has("near"):
         key = ("nodes", meta, request.param("filter"))
-        return _kept(request, key, index, lambda: rows(catalog.read_hosts().value))
+        return await _kept(request, key, index, lambda: rows(catalog.read_hosts().value))
     hosts = catalog.read_hosts().value
     visible = selection.visible_hosts(request, hosts)
     note_filtered(request, len(visible) < len(hosts))
-    return json_answer(rows(visible))
+    return json_answer(await rows(visible))
 
 
 async def services(request: Request) -> Answer:
@@ -98,11 +100,11 @@ async def services(request: Request) -> Answer:
     topics = (catalog.services.topic, *((catalog.nodes.topic,) if chosen else ()))
     index = (await read(request, lambda: _of(*topics))).index
 
-    def names() -> dict[str, list[str]]:
+    async def names() -> dict[str, list[str]]:
         if not chosen:
             return catalog.read_names().value
         tags: dict[str, dict[str, None]] = {}
-        for instance in _every_instance(request):
+        async for instance in in_turns(list(_every_instance(request))):
             if selection.has_meta(instance.node, meta) and (
                 not request.param("filter") or accepts(service_node(instance, datacenter))
             ):
@@ -113,8 +115,8 @@ async def services(request: Request) -> Answer:
     if selection.of_peer(request):
         return raw_json(b"{}")
     if selection.sees_all(request):
-        return _kept(request, ("services", meta, request.param("filter")), index, names)
-    found = names()
+        return await _kept(request, ("services", meta, request.param("filter")), index, names)
+    found = await names()
     visible = {
         name: tags for name, tags in found.items() if request.allows("service", "read", name)
     }
@@ -200,10 +202,16 @@ def _of(*topics: Topic) -> Reading[None]:
     return Reading(None, max(topic.index for topic in topics), topics)
 
 
-def _kept(request: Request, key: tuple[Any, ...], index: int, value: Callable[[], Any]) -> Answer:
+async def _kept(
+    request: Request, key: tuple[Any, ...], index: int, value: Callable[[], Awaitable[Any]]
+) -> Answer:
     """An answer whose body is shared by all who see everything."""
     version = (request.context.server.state.view.epoch, index)
-    return raw_json(request.context.bodies.get(key, version, lambda: encode(value())))
+
+    async def make() -> bytes:
+        return encode(await value())
+
+    return raw_json(await request.context.bodies.made(key, version, make))
 
 
 _LISTED = "node:read and service:read, else left out"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, json_answer, raw_json
@@ -16,6 +16,7 @@ from portway.discovery.api.near import sort_near
 from portway.discovery.api.render import json_list, render_checks
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
+from portway.discovery.api.turns import in_turns
 from portway.discovery.model import Check
 from portway.discovery.state import Host, Reading
 
@@ -24,7 +25,7 @@ class _Checks(NamedTuple):
     """What was found. Neither is made before it is clear that it is needed."""
 
     rows: Callable[[], list[Check]]
-    body: Callable[[], bytes] | None = None
+    body: Callable[[], Coroutine[Any, Any, bytes]] | None = None
     """All of them rendered, for who may see and wants them all."""
 
 
@@ -45,7 +46,10 @@ async def node(request: Request) -> Answer:
 
 
 def _on(host: Host) -> _Checks:
-    return _Checks(host.all_checks, lambda: json_list([render_checks(host)]))
+    async def body() -> bytes:
+        return json_list([render_checks(host)])
+
+    return _Checks(host.all_checks, body)
 
 
 async def checks(request: Request) -> Answer:
@@ -80,14 +84,14 @@ async def state(request: Request) -> Answer:
         def rows() -> list[Check]:
             return [found[key] for key in sorted(found)]
 
-        def body() -> bytes:
-            hosts = catalog.hosts
-            return json_list(render_checks(hosts[key]) for key in sorted(hosts))
+        async def body() -> bytes:
+            hosts = [catalog.hosts[key] for key in sorted(catalog.hosts)]
+            return json_list([render_checks(host) async for host in in_turns(hosts)])
 
         if status != "any":
             return Reading(_Checks(rows), reading.index, reading.topics)
         version = (request.context.server.state.view.epoch, reading.index)
-        kept = partial(request.context.bodies.get, "checks", version, body)
+        kept = partial(request.context.bodies.made, "checks", version, body)
         return Reading(_Checks(rows, kept), reading.index, reading.topics)
 
     return await _answer(request, query)
@@ -113,14 +117,14 @@ async def _answer(request: Request, query: Callable[[], Reading[_Checks]]) -> An
     sees_all = selection.sees_all(request)
     chosen = meta or request.param("filter") or request.param("near")
     if sees_all and not chosen and found.body is not None:
-        return raw_json(found.body())
+        return raw_json(await found.body())
     rows = found.rows()
     visible = rows if sees_all else selection.visible_checks(request, rows)
     note_filtered(request, len(visible) < len(rows))
     if meta:
         hosts = catalog.hosts
         visible = [row for row in visible if selection.has_meta(hosts[row.node.lower()].node, meta)]
-    rows = [row for row in visible if accepts(row)]
+    rows = [row async for row in in_turns(visible) if accepts(row)]
     return json_answer(sort_near(request, rows, lambda row: row.node))
 
 

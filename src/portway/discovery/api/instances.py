@@ -21,6 +21,7 @@ from portway.discovery.api.render import (
     service_node,
 )
 from portway.discovery.api.request import Request
+from portway.discovery.api.turns import in_turns
 from portway.discovery.model import PASSING
 from portway.discovery.state import Instance, Reading
 from portway.discovery.state.catalog import Side
@@ -36,6 +37,7 @@ class Form(NamedTuple):
     render: Callable[[Instance, str], bytes]
 
 
+_FEW = 200  # instances that are looked at and rendered in a millisecond or two
 CATALOG = Form("catalog", ServiceNode, service_node, render_node)
 HEALTH = Form("health", ServiceEntry, service_entry, render_entry)
 
@@ -59,18 +61,29 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
     if not reading.value:
         return raw_json(b"[]")
 
-    def render(found: list[Instance]) -> bytes:
-        chosen = [instance for instance in found if matches(instance)]
-        chosen = sort_near(request, chosen, lambda instance: instance.node.node)
+    def shown(chosen: list[Instance]) -> list[Instance]:
+        return sort_near(request, chosen, lambda instance: instance.node.node)
+
+    def rendered(found: list[Instance]) -> bytes:
+        chosen = shown([instance for instance in found if matches(instance)])
         return json_list(form.render(instance, datacenter) for instance in chosen)
+
+    async def render(found: list[Instance]) -> bytes:
+        if len(found) <= _FEW and not request.param("filter"):
+            return rendered(found)
+        chosen = shown([instance async for instance in in_turns(found) if matches(instance)])
+        return json_list([form.render(one, datacenter) async for one in in_turns(chosen)])
 
     if selection.sees_all(request) and not request.has("near"):
         version = (request.context.server.state.view.epoch, reading.index)
         key = (form.name, side, name.lower(), *_variant(request))
-        return raw_json(request.context.bodies.get(key, version, lambda: render(reading.value)))
+        bodies, found = request.context.bodies, reading.value
+        if len(found) <= _FEW and not request.param("filter"):  # most are: no task for them
+            return raw_json(bodies.get(key, version, lambda: rendered(found)))
+        return raw_json(await bodies.made(key, version, lambda: render(found)))
     visible = list(_visible(request, side, name, reading.value))
     note_filtered(request, len(visible) < len(reading.value))
-    return raw_json(render(visible))
+    return raw_json(await render(visible))
 
 
 def _variant(request: Request) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from portway.discovery.api.summaries import (
     own_status,
     summarize,
 )
+from portway.discovery.api.turns import in_turns
 from portway.discovery.model import Check, Node, Service, Wire
 from portway.discovery.model.intentions import Intention
 from portway.discovery.operations.intentions import decision
@@ -84,11 +85,11 @@ async def nodes(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
     hosts = catalog.read_hosts().value
     if selection.sees_all(request) and not request.param("filter"):
-        return raw_json(json_list(_kept_info(request, host) for host in hosts))
+        return raw_json(json_list([_kept_info(request, host) async for host in in_turns(hosts)]))
     visible = selection.visible_hosts(request, hosts)
     note_filtered(request, len(visible) < len(hosts))
     rows = (_info(request, host) for host in visible)
-    return json_answer([row for row in rows if accepts(row)])
+    return json_answer([row async for row in in_turns(rows) if accepts(row)])
 
 
 def _kept_info(request: Request, host: Host) -> bytes:
@@ -121,21 +122,24 @@ async def services(request: Request) -> Answer:
         return raw_json(b"[]")
     if selection.sees_all(request) and not request.param("filter"):
         version = (request.context.server.state.view.epoch, _index(request))
-        return raw_json(request.context.bodies.get("services", version, lambda: _whole(request)))
+        bodies = request.context.bodies
+        return raw_json(await bodies.made("services", version, lambda: _whole(request)))
     datacenter = request.context.settings.datacenter
     found = list(_instances(request))
     visible = _visible(request, found)
     note_filtered(request, len(visible) < len(found))
     if request.param("filter"):
-        visible = [one for one in visible if accepts(service_entry(one, datacenter))]
+        visible = [
+            one async for one in in_turns(visible) if accepts(service_entry(one, datacenter))
+        ]
     return json_answer(_summaries(visible, datacenter))
 
 
-def _whole(request: Request) -> bytes:
+async def _whole(request: Request) -> bytes:
     """All services in numbers, those included that only have proxies."""
     catalog = request.context.server.state.catalog
     names = sorted({*catalog.by_name, *catalog.by_destination})
-    return json_list(_kept_summary(request, name) for name in names)
+    return json_list([_kept_summary(request, name) async for name in in_turns(names)])
 
 
 def _kept_summary(request: Request, name: str) -> bytes:
