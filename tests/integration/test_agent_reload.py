@@ -244,6 +244,15 @@ def test_a_hangup_reloads(place: Home) -> None:
     assert "web" in agent.json("agent/services")
 
 
+def test_a_hangup_while_it_starts_is_not_forgotten(place: Home) -> None:
+    agent = place.launch()
+    agent.wait_for_log("==> Log data will now stream in as it occurs")
+    place.write("web.json", {"service": {"name": "web"}})
+    agent.process.send_signal(signal.SIGHUP)
+    agent.wait_for_log("Configuration reloaded")
+    assert "web" in agent.json("agent/services")
+
+
 def test_many_reloads_at_once(place: Home) -> None:
     agent = place.start()
     for number in range(5):

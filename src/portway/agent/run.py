@@ -60,6 +60,8 @@ class _Process:
         self._signals = 0
         self._graceful = True
         self._running = False
+        self._hung_up = False
+        """A reload was asked for while the agent was starting."""
         self._runtime = Runtime(config, self._log)
         self._front = Front()
         self._listeners: Listeners | None = None
@@ -70,13 +72,13 @@ class _Process:
 
     async def run(self) -> int:
         config = self._loaded.config
+        self._watch_signals()
         self._log.install()
         sys.stdout.write(banner(config, CONSUL, BUILD_DATE) + "\n")
         sys.stdout.flush()
         self._log.to_stdout()
         for warning in self._loaded.warnings:
             log.warning(warning)
-        self._watch_signals()
         leaving = asyncio.create_task(self._runtime.left.wait())
         starting = asyncio.create_task(self._start(config))
         await asyncio.wait((starting, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -88,6 +90,8 @@ class _Process:
             self._running = True
             notify(READY)
             log.info("Consul agent running!")
+            if self._hung_up:
+                self._runtime.background(self._reload_logged())
             await leaving
         await self._end(starting)
         return 0 if self._graceful else 1
@@ -171,6 +175,8 @@ class _Process:
         log.info("Caught", signal=_SIGNALS[signal.SIGHUP])
         if self._running:
             self._runtime.background(self._reload_logged())
+        else:
+            self._hung_up = True
 
     def _ending(self, number: signal.Signals) -> None:
         self._signals += 1
