@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import Any, Protocol
 
 import structlog
@@ -15,10 +16,12 @@ from portway.discovery.dns.compiled import compile_answer
 from portway.discovery.dns.found import Found, Queries, Question, World
 from portway.discovery.dns.lookup import look_up
 from portway.discovery.dns.message import (
+    PLAIN_SIZE,
     Limits,
     error,
     put_together,
     tcp_limits,
+    truncated,
     udp_limits,
 )
 from portway.discovery.dns.records import AAAA, ANY, AXFR, IN, IXFR, SRV, A, Record
@@ -43,6 +46,9 @@ _MOST_BLOCKS = 200_000  # of all compiled answers together
 _EMPTY = 16  # blocks that an answer without any counts for
 _MOST_RENDERED = 8192
 _MOST_PACKET = 512  # bytes of a request that is remembered
+_PUBLIC_SIZE = 1232
+"""Most bytes by UDP to the open internet: what needs no fragments, and makes a poor amplifier."""
+_STRANGE = b"\0public"  # behind the requests whose answers have that size
 _MOST_FOLLOWED = 16  # names outside our domains, per answer
 _MOST_FOLLOWED_RECORDS = 5  # of one such name, for clients without EDNS
 
@@ -105,7 +111,8 @@ class Answers:
 
     def by_udp(self, packet: bytes, source: str) -> Reply:
         """The reply to a packet of a client at the address ``source``."""
-        kept = self._rendered.get(packet[2:])
+        key = packet[2:] + _STRANGE if _is_public(source) else packet[2:]
+        kept = self._rendered.get(key)
         if kept is not None:
             rendered = kept[0]
             if rendered.entry.is_fresh():
@@ -121,6 +128,8 @@ class Answers:
             request = parse_request(packet)
         except BadRequestError as bad:
             return bad.reply
+        if not tcp and _is_public(source):
+            request = request._replace(size=min(request.size, _PUBLIC_SIZE))
         try:
             reply = self._answer(request, packet, source, tcp)
         except Exception:  # a mistake of ours costs one answer, not the listener
@@ -163,7 +172,8 @@ class Answers:
             self._entries.put(self._key(request), entry, _EMPTY + len(entry.compiled.blocks))
         rendered = Rendered(entry, request, self._limits(request, tcp))
         if not tcp and len(packet) <= _MOST_PACKET:
-            self._rendered.put(packet[2:], rendered)
+            key = packet[2:] + _STRANGE if _is_public(source) else packet[2:]
+            self._rendered.put(key, rendered)
         return rendered.draw(now)
 
     def _limits(self, request: Request, tcp: bool) -> Limits:
@@ -202,7 +212,11 @@ class Answers:
 
     async def _recurse(self, request: Request, packet: bytes, tcp: bool) -> bytes:
         reply = await self._recursors.ask(packet, self.settings, tcp)
-        return packet[:2] + self._error(request, SERVFAIL) if reply is None else reply
+        if reply is None:
+            return packet[:2] + self._error(request, SERVFAIL)
+        if not tcp and len(reply) > max(request.size, PLAIN_SIZE):
+            return packet[:2] + truncated(request)
+        return reply
 
     async def _follow(self, found: Found, request: Request, packet: bytes, tcp: bool) -> bytes:
         """Add what recursors know of names that stand for something outside our domains."""
@@ -221,6 +235,15 @@ class Answers:
         compiled = self._compile(found, request).compiled
         limits = self._limits(request, tcp)
         return packet[:2] + put_together(compiled, request, limits, int(time.time()))
+
+
+@lru_cache(maxsize=4096)
+def _is_public(source: str) -> bool:
+    """Whether an address is on the open internet, where it may be a forged one."""
+    try:
+        return ipaddress.ip_address(source.partition("%")[0]).is_global
+    except ValueError:
+        return False
 
 
 def _client(request: Request, source: str) -> str:

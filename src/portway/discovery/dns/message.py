@@ -166,3 +166,11 @@ def error(request: Request, code: int, recursion: bool = False) -> bytes:
     counts = (1, 0, 0, bool(options))
     head = b"".join(number.to_bytes(2, "big") for number in (flags, *counts))
     return head + request.question + options
+
+
+def truncated(request: Request) -> bytes:
+    """A message behind its ID that asks the client to come back by TCP."""
+    flags = QR | TC | RA | request.flags
+    options = options_record(request)
+    head = b"".join(number.to_bytes(2, "big") for number in (flags, 1, 0, 0, bool(options)))
+    return head + request.question + options
