@@ -630,6 +630,7 @@ async def test_disabled(tmp_path: Path, agent: Agent) -> None:
         route.path
         for route in agent.app.router.routes
         if route.path.startswith(("/v1/acl/", "/v1/internal/acl/"))
+        and route.access != "none"  # the endpoints of before Consul 1.4 are gone either way
     }
     assert len(paths) > 20
     for route in agent.app.router.routes:
