@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from portway.agent import sync
 from portway.agent.api import agent_routes
@@ -94,6 +95,7 @@ async def world(*argv: str, **config: Any) -> AsyncIterator[World]:
         yield World(runtime, lines)
     finally:
         await runtime.stop()
+        structlog.reset_defaults()
 
 
 @pytest.fixture
