@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
+from portway.agent.about import host_facts, stats
 from portway.agent.api.refusals import refusals
 from portway.agent.api.services import enable_of, own_token
 from portway.agent.config.error import ConfigError
@@ -216,94 +215,3 @@ class AgentApi:
 
     def _require(self, request: Request, access: str) -> None:
         request.require("agent", access, self._runtime.config.node_name)
-
-
-async def stats(runtime: Runtime) -> dict[str, dict[str, str]]:
-    """The agent's numbers by subject, as text (``consul info``)."""
-    status = await runtime.store.status()
-    config, state = runtime.config, runtime.server.state
-    return {
-        "agent": {
-            "check_monitors": "0",
-            "check_ttls": str(
-                sum(1 for entry in runtime.local.checks.values() if entry.check.type == "ttl")
-            ),
-            "checks": str(len(runtime.local.checks)),
-            "services": str(len(runtime.local.services)),
-        },
-        "build": {"prerelease": "", "revision": REVISION, "version": CONSUL},
-        "consul": {
-            "acl": "enabled" if config.acl.enabled else "disabled",
-            "bootstrap": "true",
-            "known_datacenters": "1",
-            "leader": "true",
-            "leader_addr": f"{config.advertise_lan}:{config.ports.server}",
-            "server": "true",
-        },
-        "raft": {
-            "applied_index": str(state.view.revision),
-            "commit_index": str(status.revision),
-            "last_log_index": str(status.revision),
-            "num_peers": "0",
-            "state": "Leader",
-        },
-        "runtime": {
-            "arch": platform.machine(),
-            "cpu_count": str(_cpus()),
-            "os": platform.system().lower(),
-            "uptime_seconds": str(int(time.time() - runtime.started)),
-            "version": f"python {platform.python_version()}",
-        },
-        "serf_lan": _one_member(),
-        "serf_wan": _one_member(),
-        "store": {
-            "bytes": str(status.bytes),
-            "compacted": str(status.compacted),
-            "keys": str(status.keys),
-        },
-    }
-
-
-def _one_member() -> dict[str, str]:
-    return {"encrypted": "false", "failed": "0", "left": "0", "members": "1"}
-
-
-def _cpus() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0))
-
-
-def host_facts() -> dict[str, Any]:
-    """The machine: memory, processors, system and disk; all sizes in bytes."""
-    import psutil
-
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
-    uname = platform.uname()
-    return {
-        "Memory": {
-            "total": memory.total,
-            "available": memory.available,
-            "used": memory.used,
-            "usedPercent": memory.percent,
-            "free": memory.free,
-        },
-        "CPU": [{"cpu": cpu, "modelName": uname.processor} for cpu in range(_cpus())],
-        "Host": {
-            "hostname": uname.node,
-            "uptime": int(time.time() - psutil.boot_time()),
-            "bootTime": int(psutil.boot_time()),
-            "os": uname.system.lower(),
-            "kernelVersion": uname.release,
-            "kernelArch": uname.machine,
-        },
-        "Disk": {
-            "path": "/",
-            "total": disk.total,
-            "free": disk.free,
-            "used": disk.used,
-            "usedPercent": disk.percent,
-        },
-        "CollectionTime": time.time_ns(),
-        "Errors": None,
-    }
