@@ -151,6 +151,12 @@ def _write(files: Mapping[Path, object], *, durable: bool = True) -> None:
         raise
     for temporary, path in partial.items():
         temporary.replace(path)
+    for folder in {path.parent for path in files} if durable else ():
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)  # the new names, too, outlast the loss of power
+        finally:
+            os.close(descriptor)
 
 
 def _unlink(path: Path) -> None:
