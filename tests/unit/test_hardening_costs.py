@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from portway.discovery.api.route import Route, Router
+from portway.discovery.model import KVEntry
 from portway.discovery.model.queries import PreparedQuery, QueryTemplate
+from portway.discovery.state import Topic, kv
+from portway.discovery.state.kv import KV
 from portway.discovery.state.queries import Queries
 from portway.discovery.state.topic import Topics
+from portway.store import Record
 
 
 class _Counting(dict[str, Any]):
@@ -63,3 +71,36 @@ def test_a_long_name_of_a_query_is_not_cut_at_each_of_its_characters() -> None:
     assert queries.resolve("geo-x") is queries.table.rows["id-geo-"]
     assert queries.resolve("x") is queries.table.rows["id-"]
     assert names.asked < 1000
+
+
+def test_deletions_that_are_forgotten_early_are_still_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are, no list's index is below its last deletion, or goes back."""
+    monkeypatch.setattr(kv, "MAX_TOMBSTONES", 10)
+    store, rng = KV(clock=lambda: 0.0), random.Random(4)
+    lost: dict[str, int] = {}
+    shown: dict[str, int] = {}
+    for revision in range(2, 2000):
+        prefix = rng.choice(("a/", "b/", "c/", "d/e/"))
+        key = prefix + str(rng.randrange(8))
+        record = Record(f"kv/{key}", b"", revision, revision, 1)
+        if key in store._sorted:
+            store.table.apply(key, None, revision, _rise(revision))
+            lost[prefix] = revision
+        else:
+            entry = KVEntry(key=key, value=b"", flags=0)
+            record = record._replace(value=store.table.encode(entry))
+            store.table.apply(key, record, revision, _rise(revision))
+        for one in ("a/", "b/", "c/", "d/e/"):
+            index = store.read_under(one).index
+            assert index >= max(lost.get(one, 0), shown.get(one, 0))
+            shown[one] = index
+        assert len(store._tombstones) <= 10
+
+
+def _rise(revision: int) -> Callable[[Topic], None]:
+    def touch(topic: Topic) -> None:
+        topic.index = revision
+
+    return touch

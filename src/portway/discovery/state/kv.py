@@ -13,6 +13,7 @@ from portway.discovery.state.table import Table, Touch
 from portway.discovery.state.topic import Reading, Topics
 
 TOMBSTONE_TTL = 15 * 60.0  # seconds a deletion keeps the index of its prefix up
+MAX_TOMBSTONES = 50_000  # deletions told apart; readers of their prefix look at each
 
 
 def lock_key(session: str, key: str) -> str:
@@ -75,6 +76,13 @@ class KV:
             self._forgotten = (0, 0.0)
         return len(old)
 
+    def _forget_half(self) -> None:
+        """Forget the older deletions: any prefix may have lost keys until the last of them."""
+        ages = sorted(self._tombstones.items(), key=lambda item: item[1])
+        for key, _ in ages[: len(ages) // 2]:
+            del self._tombstones[key]
+        self._forgotten = (ages[len(ages) // 2 - 1][1][0], self._clock())
+
     def clear_tombstones(self) -> None:
         """Forget every deletion: the state has been replaced."""
         self._tombstones.clear()
@@ -97,6 +105,8 @@ class KV:
                 self.held.setdefault(after, set()).add(key)
         if new is None:
             self._tombstones[key] = (revision, self._clock())
+            if len(self._tombstones) > MAX_TOMBSTONES:
+                self._forget_half()
         else:
             self._tombstones.pop(key, None)
         topic = self._keys.get(key)
