@@ -114,7 +114,7 @@ def render(fields: dict[str, Any], as_json: bool = False) -> str:
         row |= {"@module": fields["@module"], "@timestamp": stamp}
         return json.dumps(row | extra, default=str)
     level = f"[{fields['@level']}]"
-    line = f"{stamp} {level:<7} {fields['@module']}: {fields['@message']}"
+    line = f"{stamp} {level:<7} {fields['@module']}: {_printable(str(fields['@message']))}"
     exception = extra.pop("exception", None)
     if extra:
         line += ": " + " ".join(_pairs(extra))
@@ -124,5 +124,10 @@ def render(fields: dict[str, Any], as_json: bool = False) -> str:
 def _pairs(extra: dict[str, Any]) -> Iterable[str]:
     for name, value in extra.items():
         text = str(value)
-        quoted = json.dumps(text) if not text or any(c in text for c in ' "=\n') else text
-        yield f"{name}={quoted}"
+        plain = text.isprintable() and not any(c in text for c in ' "=')
+        yield f"{name}={text if text and plain else json.dumps(text)}"
+
+
+def _printable(text: str) -> str:
+    """The text, with escapes for what could forge a line or command the terminal that shows it."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
