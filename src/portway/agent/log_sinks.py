@@ -6,8 +6,9 @@ import os
 import syslog
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from portway.agent.logs import Log, Sink, render
 
@@ -47,7 +48,7 @@ class LogFile:
         self._seconds = seconds or _DAY
         self._keep = keep
         self._clock = clock
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._size = 0
         self._began = 0.0
 
@@ -58,9 +59,7 @@ class LogFile:
         if self._file is None or full or now - self._began >= self._seconds:
             self.begin()
         assert self._file is not None
-        self._file.write(line)
-        self._file.flush()
-        self._size += len(line)
+        self._size += self._file.write(line.encode(errors="replace"))
 
     def close(self) -> None:
         """Close the file."""
@@ -75,7 +74,8 @@ class LogFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._stem}-{int(now * 1e9)}{self._suffix}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(descriptor, "a", encoding="utf-8")
+        # Unbuffered: what a full disk did not take would make closing fail as well.
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
         self._size, self._began = 0, now
         if self._keep:
             self._prune(path)
@@ -88,14 +88,11 @@ class LogFile:
 
 
 def to_file(file: LogFile, log: Log) -> Sink:
-    """A sink that writes to a file; a file that refuses must not stop the agent."""
+    """A sink that writes to a file."""
 
     def write(severity: int, fields: dict[str, Any]) -> None:
         if log.shows(severity, fields["@module"]):
-            try:
-                file.write(render(fields, log.as_json) + "\n")
-            except OSError:
-                file.close()  # tried anew with the next line
+            file.write(render(fields, log.as_json) + "\n")
 
     return write
 

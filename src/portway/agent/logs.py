@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -74,7 +75,9 @@ class Log:
         fields["@module"] = module_of(getattr(logger, "name", "agent"))
         fields["@message"] = fields.pop("event", "")
         for sink in list(self.sinks):
-            sink(LEVELS[level], fields)
+            # A full disk, or a reader that is gone, must not stop what is only being told of.
+            with contextlib.suppress(OSError, ValueError):
+                sink(LEVELS[level], fields)
         raise structlog.DropEvent
 
 
