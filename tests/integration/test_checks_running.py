@@ -48,7 +48,7 @@ class Targets:
         self.watching: dict[tuple[str, str], Callable[[AliasTarget], None]] = {}
 
     def watch(
-        self, node: str, service_id: str, changed: Callable[[AliasTarget], None]
+        self, check_id: str, node: str, service_id: str, changed: Callable[[AliasTarget], None]
     ) -> Callable[[], None]:
         self.watching[node, service_id] = changed
         return lambda: self.watching.__delitem__((node, service_id))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.audit_rig import Client
-from tests.integration.cli_consul_rig import agent_running
+from tests.integration.cli_consul_rig import agent_running, eventually
 
 MANAGEMENT = "11111111-2222-4333-8444-555555555555"
 ACL = f"""
@@ -72,3 +72,28 @@ def test_a_registration_takes_no_check_of_others(
 def test_a_registration_may_replace_its_own_checks(manager: Client, web: Client) -> None:
     for _ in range(2):
         web.does("agent/service/register", {"Name": "web", "Check": {"TTL": "2h"}})
+
+
+def test_an_alias_shows_no_more_of_another_node_than_its_owner_may_see(
+    manager: Client, web: Client
+) -> None:
+    check = {"Name": "vault", "ServiceID": "vault", "Status": "critical", "Output": "the secret"}
+    body = {
+        "Node": "there",
+        "Address": "10.0.0.2",
+        "Service": {"Service": "vault"},
+        "Check": check,
+    }
+    assert manager.put("catalog/register", body).text == "true"
+    outputs = {}
+    for name, client in (("of-web", web), ("of-manager", manager)):
+        alias = {"Name": name, "ServiceID": "web", "AliasNode": "there", "AliasService": "vault"}
+        client.does("agent/check/register", alias)
+
+        def output(name: str = name) -> Any:
+            return manager.json("agent/checks")[name]["Output"]
+
+        eventually(lambda: bool(output()), "the alias to be judged")
+        outputs[name] = output()
+    assert "the secret" in outputs["of-manager"]
+    assert outputs["of-web"] == "Service vault could not be found on node there"

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from portway.agent.local import Local
+from portway.discovery.acl import AclError, Authorizer
 from portway.discovery.checks.alias import AliasedCheck, AliasTarget
 from portway.discovery.model import Check
-from portway.discovery.state import State, any_change
+from portway.discovery.state import Host, State, any_change
 
 _REFRESH = 60.0  # seconds after which another node is looked at again without a change
 _Changed = Callable[[AliasTarget], None]
@@ -18,19 +19,25 @@ _Changed = Callable[[AliasTarget], None]
 class Aliases:
     """Follows targets for alias checks (``alias.WatchAlias``)."""
 
-    def __init__(self, node: str, local: Local, state: State) -> None:
+    def __init__(
+        self, node: str, local: Local, state: State, authorizer_of: Callable[[str], Authorizer]
+    ) -> None:
+        """``authorizer_of`` says what the check of an ID may see. It may raise AclError."""
         self._node = node
         self._local = local
         self._state = state
+        self._authorizer_of = authorizer_of
         self._followers: dict[str, dict[object, _Changed]] = {}
         """By the ID of the local service they follow."""
         local.listen(self._local_changed)
 
-    def watch(self, node: str, service_id: str, changed: _Changed) -> Callable[[], None]:
+    def watch(
+        self, check_id: str, node: str, service_id: str, changed: _Changed
+    ) -> Callable[[], None]:
         """Call ``changed`` with the target now and after each change, until stopped."""
         loop = asyncio.get_running_loop()
         if node and node.lower() != self._node.lower():
-            task = loop.create_task(self._follow(node, service_id, changed))
+            task = loop.create_task(self._follow(check_id, node, service_id, changed))
             return lambda: _cancel(task)
         key = object()
         self._followers.setdefault(service_id, {})[key] = changed
@@ -58,17 +65,30 @@ class Aliases:
         checks = _aliased(entry.check for entry in entries.values())
         changed(AliasTarget(self._node, checks, not service_id or service_id in local.services))
 
-    async def _follow(self, node: str, service_id: str, changed: _Changed) -> None:
+    async def _follow(self, check_id: str, node: str, service_id: str, changed: _Changed) -> None:
         catalog = self._state.catalog
         while True:
             reading = catalog.read_host(node)
-            host = reading.value
-            if host is None:
-                changed(AliasTarget(node, (), exists=False))
-            else:
-                exists = not service_id or service_id in host.instances
-                changed(AliasTarget(node, _aliased(host.checks.values()), exists))
+            try:
+                changed(self._seen(reading.value, node, service_id, self._authorizer_of(check_id)))
+            except AclError as error:
+                changed(AliasTarget(node, (), error=str(error)))
             await any_change(reading.topics, _REFRESH)
+
+    @staticmethod
+    def _seen(host: Host | None, node: str, service_id: str, authorizer: Authorizer) -> AliasTarget:
+        """What of another node somebody may see."""
+        if host is None or not authorizer.allows("node", "read", host.node.node):
+            return AliasTarget(node, (), exists=False)
+        instance = host.instances.get(service_id)
+        if instance and not authorizer.allows("service", "read", instance.service.service):
+            instance = None
+        checks = [
+            one
+            for one in host.checks.values()
+            if not one.service_id or (instance and one.service_id == service_id)
+        ]
+        return AliasTarget(node, _aliased(checks), not service_id or instance is not None)
 
 
 def _aliased(checks: Iterable[Check]) -> list[AliasedCheck]:

@@ -40,7 +40,7 @@ from portway.agent.statsd import Statsd
 from portway.agent.sync import Sync
 from portway.agent.telemetry import INTERVAL, Telemetry
 from portway.agent.tokens import AgentTokens
-from portway.discovery.acl import Resolver, tokens
+from portway.discovery.acl import Authorizer, Resolver, tokens
 from portway.discovery.acl.expiry import collect_expired
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import RequestRates
@@ -129,7 +129,9 @@ class Runtime:
         self.checks = Checks(
             settings,
             self.sync.result,
-            Aliases(config.node_name, self.local, self.server.state).watch,
+            Aliases(
+                config.node_name, self.local, self.server.state, self._authorizer_of_check
+            ).watch,
             on_overdue=self._overdue,
             ttl_store=self._ttl_states,
         )
@@ -139,6 +141,11 @@ class Runtime:
             config.node_name, self.local, self.checks, self.files, settings, ports
         )
         self.agent = Agent(self.registry, self.sync)
+
+    def _authorizer_of_check(self, check_id: str) -> Authorizer:
+        """What a local check may see. Raises AclError."""
+        entry = self.local.checks[check_id]
+        return self.resolver.resolve(entry.token or self.tokens.of_registration(entry.source))
 
     async def _take_up(self) -> None:
         """The services and checks of the configuration, and those kept on disk."""

@@ -39,9 +39,10 @@ class AliasTarget(NamedTuple):
     """Why it is not known, if it is not."""
 
 
-WatchAlias = Callable[[str, str, Callable[[AliasTarget], None]], Callable[[], None]]
-"""``watch(node, service_id, changed) -> stop``: what the agent provides.
+WatchAlias = Callable[[str, str, str, Callable[[AliasTarget], None]], Callable[[], None]]
+"""``watch(check_id, node, service_id, changed) -> stop``: what the agent provides.
 
+``check_id`` is the alias: what it may see of another node depends on whose it is.
 ``changed`` is to be called with the target as it is, soon or at once, and after each change of
 its checks until ``stop`` is called. An empty ``node`` is this one, an empty ``service_id`` means
 the node's own checks only.

@@ -244,7 +244,9 @@ class Checks:
                 self._loop.call_soon(judge)
             latest.append(target)
 
-        running.stop = self._watch_alias(definition.alias_node, definition.alias_service, changed)
+        running.stop = self._watch_alias(
+            check_id, definition.alias_node, definition.alias_service, changed
+        )
 
     async def _run(
         self, check_id: str, running: _Running, run: Callable[[], Awaitable[Result]]
