@@ -1,1 +1,1 @@
-"""The same configuration and request through the real Traefik and through Portway."""
+"""The same questions put to a rival and to Portway, and their answers compared."""

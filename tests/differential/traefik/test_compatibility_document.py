@@ -11,7 +11,7 @@ from . import test_refusals
 from .case import load
 from .facts import LEFT_OUT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility.md"
 _ENTRY = re.compile(r"^#{3,4} `([a-z0-9-]+)`", re.MULTILINE)
 _UNMEASURED = re.compile(r"^\*Not in the corpus: .+\*$", re.MULTILINE)
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from ..integration.fake_docker import FakeContainer, FakeDocker
+from ...integration.fake_docker import FakeContainer, FakeDocker
 from .case import Case, Facts, Setup
 from .facts import gather
 from .grpc_upstream import Echo

@@ -1,0 +1,36 @@
+"""Two recordings of one scenario, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from .world import Step
+
+_MISSING = "(missing)"
+
+
+def differences(real: Sequence[Step], ours: Sequence[Step]) -> list[str]:
+    """What is wrong, a line each: facts that differ and should not, or should and do not."""
+    found: list[str] = []
+    for number, (theirs, mine) in enumerate(zip(real, ours, strict=False), 1):
+        where = f"step {number}, {theirs.what}"
+        if theirs.what != mine.what:
+            found.append(f"{where}: the scenario took another way: {mine.what}")
+            break
+        unmet = {(row, one) for row, patterns in mine.differs.items() for one in patterns}
+        for fact in sorted({*theirs.facts, *mine.facts}):
+            one, other = theirs.facts.get(fact, _MISSING), mine.facts.get(fact, _MISSING)
+            if one == other:
+                continue
+            meant = {pair for pair in unmet if fnmatchcase(fact, pair[1])}
+            explained = any(
+                fnmatchcase(fact, one) for ones in mine.differs.values() for one in ones
+            )
+            unmet -= meant
+            if not explained:
+                found.append(f"{where}: {fact}\n    Consul  {one!r}\n    Portway {other!r}")
+        found.extend(f"{where}: {row!r} no longer shows in {one}" for row, one in sorted(unmet))
+    if len(real) != len(ours):
+        found.append(f"Consul took {len(real)} steps, Portway {len(ours)}")
+    return found

@@ -1,0 +1,1 @@
+"""The same configuration and request through the real Traefik and through Portway."""
