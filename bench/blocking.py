@@ -3,7 +3,7 @@
 Each client has a connection of its own and is parked in ``GET /v1/kv/KEY?index=N``. Printed are
 the server's memory for each of them, and how long after the change was sent each had its answer
 (the clients share one process and one core with the server, which is part of the time). A second
-key is changed first: nobody may answer to that.
+key is changed first: nobody may answer to that. Consul does the same beside us.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import cast
 
 import uvloop
 
-from bench.discovery import portway
 from bench.process import cpu_seconds, memory_bytes
+from bench.rivals import agents
 
 KEY = "bench/watched"
 _STEP = 200  # connections opened at once
@@ -121,16 +121,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = options.count + 200
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-    with tempfile.TemporaryDirectory() as folder, portway(Path(folder)) as (port, pid):
-        print(f"{options.count} blocking queries woken by one change of their key:")
-        for _ in range(options.rounds):
-            latencies, memory, cpu = uvloop.run(round_of(port, pid, options.count))
-            p99 = latencies[int(len(latencies) * 0.99)]
-            print(
-                f"  answered after: median {statistics.median(latencies) * 1000:.0f} ms, "
-                f"p99 {p99 * 1000:.0f} ms, last {latencies[-1] * 1000:.0f} ms; "
-                f"{cpu * 1e6:.0f} µs CPU each; {memory / 1000:.1f} kB each"
-            )
+    print(f"{options.count} blocking queries woken by one change of their key:")
+    for name, start in agents().items():
+        with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as (port, pid):
+            for _ in range(options.rounds):
+                latencies, memory, cpu = uvloop.run(round_of(port, pid, options.count))
+                p99 = latencies[int(len(latencies) * 0.99)]
+                print(
+                    f"  {name:8} answered after: median {statistics.median(latencies) * 1000:.0f}"
+                    f" ms, p99 {p99 * 1000:.0f} ms, last {latencies[-1] * 1000:.0f} ms;"
+                    f" {cpu * 1e6:.0f} µs CPU each; {memory / 1000:.1f} kB each",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Discovery beside the rivals that can be installed: etcd for keys; the rest printed alone.
+"""Discovery beside its rivals: Consul, and etcd for keys.
 
-One run on one machine, each under the same load generator (h2load, C):
+One run on one machine, each under the same load generators:
 
-* reading and durably writing keys, ours by HTTP/1.1, etcd's by gRPC as its clients do;
-* health queries of a three-instance service, registrations through the agent;
-* start to first answer, and memory with 10,000 services of three instances each.
+* reading and durably writing keys (h2load and wrk), etcd's by gRPC as its clients do;
+* registrations, health queries of a service with three instances;
+* memory with 10,000 services of three instances each, and start to first answer.
 
-DNS is ``python -m bench dns`` (beside unbound), blocking queries ``python -m bench blocking``.
+DNS is ``python -m bench dns``, blocking queries ``python -m bench blocking``.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import asyncio
 import json
 import re
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.process import cpu_seconds, free_port, memory_bytes, running, wait_for_status
+from bench.process import cpu_seconds, memory_bytes
+from bench.rivals import Start, agents, etcd
 
 CLIENTS = 64
 VALUE = b"v" * 512
+_PUT_ONE = "durable KV PUT, one key"
+_PUT_MANY = "durable PUT, many keys"
 _PUT = """
 local n, value = 0, string.rep("v", 500)
 request = function()
@@ -46,33 +47,6 @@ class Rate(NamedTuple):
     cpu: float
 
 
-@contextmanager
-def portway(folder: Path, *extra: str) -> Iterator[tuple[int, int]]:
-    """A server agent that keeps its data on disk; yields its HTTP port and PID."""
-    port = free_port()
-    command = [sys.executable, "-m", "portway", "agent", "-server", "-bootstrap-expect=1"]
-    command += ["-bind=127.0.0.1", f"-http-port={port}", "-dns-port=-1", "-grpc-tls-port=-1"]
-    command += [f"-data-dir={folder}", "-log-level=warn", *extra]
-    command += ["-hcl", "limits { http_max_conns_per_client = 0 }"]
-    with running(command) as pid:
-        wait_for_status(port, "127.0.0.1", path="/v1/status/leader")
-        yield port, pid
-
-
-@contextmanager
-def etcd(folder: Path) -> Iterator[tuple[int, int]]:
-    """An etcd server; yields its client port and PID."""
-    port, peer = free_port(), free_port()
-    command = ["etcd", f"--data-dir={folder}", f"--listen-client-urls=http://127.0.0.1:{port}"]
-    command += [f"--advertise-client-urls=http://127.0.0.1:{port}", "--log-level=error"]
-    command += [f"--listen-peer-urls=http://127.0.0.1:{peer}"]
-    command += [f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}"]
-    command += [f"--initial-cluster=default=http://127.0.0.1:{peer}"]
-    with running(command) as pid:
-        wait_for_status(port, "127.0.0.1", path="/health")
-        yield port, pid
-
-
 def load(pid: int, url: str, seconds: int, *options: str) -> Rate:
     """Requests by so many clients for so long."""
     before = cpu_seconds(pid)
@@ -84,29 +58,37 @@ def load(pid: int, url: str, seconds: int, *options: str) -> Rate:
     return Rate(float(rate[1]), spent / int(succeeded[1]) * 1e6)
 
 
-def keys(folder: Path, seconds: int) -> None:
-    """Reads and durable writes of one key."""
+def keys(servers: dict[str, Start], folder: Path, seconds: int) -> None:
+    """Reads and durable writes: of one key, and of many keys at once, which share their fsync."""
+    rows: dict[str, dict[str, Rate]] = {name: {} for name in ("KV GET", _PUT_ONE, _PUT_MANY)}
+    for name, start in servers.items():
+        with start(folder / f"{name}-keys") as (port, pid):
+            url = f"http://127.0.0.1:{port}/v1/kv/bench/key"
+            rows[_PUT_ONE][name] = _puts(pid, url, seconds, folder)
+            rows["KV GET"][name] = load(pid, url, seconds, "--h1")
+            rows[_PUT_MANY][name] = _many_puts(port, pid, seconds)
     key = b"bench/key"
     read = bytes([10, len(key)]) + key
     write = read + bytes([18]) + _varint(len(VALUE)) + VALUE
     for name, message in (("range", read), ("put", write)):
         (folder / name).write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-    with portway(folder / "portway") as (port, pid):
-        url = f"http://127.0.0.1:{port}/v1/kv/bench/key"
-        put = _puts(pid, url, seconds, folder)
-        get = load(pid, url, seconds, "--h1")
     with etcd(folder / "etcd") as (port, pid):
         grpc = ("-Hcontent-type: application/grpc", "-Hte: trailers")
         url = f"http://127.0.0.1:{port}/etcdserverpb.KV/"
-        their_put = load(pid, url + "Put", seconds, "-d", str(folder / "put"), *grpc)
-        their_get = load(pid, url + "Range", seconds, "-d", str(folder / "range"), *grpc)
-    print(f"{'':24}{'portway/s':>12}{'etcd/s':>12}{'ratio':>8}{'CPU us':>9}{'etcd':>7}")
-    for name, ours, theirs in (("KV GET", get, their_get), ("durable KV PUT", put, their_put)):
-        ratio = ours.per_second / theirs.per_second
-        print(
-            f"{name:24}{ours.per_second:12,.0f}{theirs.per_second:12,.0f}{ratio:8.2f}"
-            f"{ours.cpu:9.0f}{theirs.cpu:7.0f}"
-        )
+        put = load(pid, url + "Put", seconds, "-d", str(folder / "put"), *grpc)
+        rows[_PUT_ONE]["etcd"] = put
+        get = load(pid, url + "Range", seconds, "-d", str(folder / "range"), *grpc)
+        rows["KV GET"]["etcd"] = get
+    for what, rates in rows.items():
+        show(what, rates)
+
+
+def show(what: str, rates: dict[str, Rate]) -> None:
+    """A line for each server; the ratio is Portway's rate to its."""
+    for name, rate in rates.items():
+        ratio = rates["portway"].per_second / rate.per_second
+        print(f"{what:24}{name:9}{rate.per_second:12,.0f}{rate.cpu:12.0f}{ratio:12.2f}", flush=True)
+        what = ""
 
 
 def _puts(pid: int, url: str, seconds: int, folder: Path) -> Rate:
@@ -131,14 +113,11 @@ def _varint(number: int) -> bytes:
     return bytes([*encoded, number])
 
 
-def distinct_writes(folder: Path, seconds: int) -> None:
-    """Durable writes of many keys at once, which share their fsync."""
-    with portway(folder / "many") as (port, pid):
-        before, began = cpu_seconds(pid), time.monotonic()
-        done = asyncio.run(_write_many(port, seconds))
-        rate = done / (time.monotonic() - began)
-        cpu = (cpu_seconds(pid) - before) / done * 1e6
-    print(f"{'durable PUT, many keys':24}{rate:12,.0f}{'':20}{cpu:9.0f}")
+def _many_puts(port: int, pid: int, seconds: int) -> Rate:
+    before, began = cpu_seconds(pid), time.monotonic()
+    done = asyncio.run(_write_many(port, seconds))
+    rate = done / (time.monotonic() - began)
+    return Rate(rate, (cpu_seconds(pid) - before) / done * 1e6)
 
 
 async def _write_many(port: int, seconds: int) -> int:
@@ -169,26 +148,38 @@ async def _exchange(
     return await reader.readexactly(int(found[1])) if found else b""
 
 
-def catalog(folder: Path, seconds: int, services: int) -> None:
-    """Registrations, health queries, memory."""
-    with portway(folder / "catalog") as (port, pid):
-        base = memory_bytes(pid)
-        began, before = time.monotonic(), cpu_seconds(pid)
-        asyncio.run(_register(port, services))
-        took, cpu = time.monotonic() - began, cpu_seconds(pid) - before
-        count = services * 3
-        print(f"{'catalog registrations':24}{count / took:12,.0f}{'':20}{cpu / count * 1e6:9.0f}")
-        used = memory_bytes(pid) - base
-        health = load(pid, f"http://127.0.0.1:{port}/v1/health/service/s7?passing", seconds, "--h1")
-        print(f"{'health/service':24}{health.per_second:12,.0f}{'':20}{health.cpu:9.0f}")
-        each = used / count
-        print(f"memory with {services:,} services x 3: {used / 1e6:.0f} MB, {each:.0f} B each")
+def catalog(servers: dict[str, Start], folder: Path, seconds: int, services: int) -> None:
+    """Registrations, health queries, memory, and starting with it all."""
+    count = services * 3
+    registrations: dict[str, Rate] = {}
+    reads: dict[str, Rate] = {}
+    notes = []
+    for name, start in servers.items():
+        with start(folder / f"{name}-catalog") as (port, pid):
+            base = memory_bytes(pid)
+            began, before = time.monotonic(), cpu_seconds(pid)
+            asyncio.run(_register(port, services))
+            took, cpu = time.monotonic() - began, cpu_seconds(pid) - before
+            registrations[name] = Rate(count / took, cpu / count * 1e6)
+            memory = memory_bytes(pid)
+            url = f"http://127.0.0.1:{port}/v1/health/service/s7?passing"
+            reads[name] = load(pid, url, seconds, "--h1")
+        full = _started(start, folder / f"{name}-catalog")
+        empty = _started(start, folder / f"{name}-empty")
+        notes.append(
+            f"{name:9}{memory / 1e6:9.0f} MB, {(memory - base) / count:6.0f} B an instance;"
+            f" start to first answer {full:.2f} s, empty {empty:.2f} s"
+        )
+    show("catalog registrations", registrations)
+    show("health/service", reads)
+    print(f"with {services:,} services x 3:", *notes, sep="\n  ")
+
+
+def _started(start: Start, folder: Path) -> float:
+    """Seconds from the start to the first answer that needs a leader."""
     began = time.monotonic()
-    with portway(folder / "catalog"):
-        print(f"start to first answer with them: {time.monotonic() - began:.2f} s")
-    began = time.monotonic()
-    with portway(folder / "empty"):
-        print(f"start to first answer, empty: {time.monotonic() - began:.2f} s")
+    with start(folder):
+        return time.monotonic() - began
 
 
 async def _register(port: int, services: int) -> None:
@@ -220,8 +211,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default 5)")
     parser.add_argument("--services", type=int, default=10_000, help="default 10000")
     options = parser.parse_args(arguments)
+    servers = agents()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        keys(folder, options.seconds)
-        distinct_writes(folder, options.seconds)
-        catalog(folder, options.seconds, options.services)
+        print(f"{'':24}{'':9}{'per second':>12}{'CPU us each':>12}{'portway is':>12}")
+        keys(servers, folder, options.seconds)
+        catalog(servers, folder, options.seconds, options.services)
