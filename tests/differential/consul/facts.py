@@ -13,6 +13,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import dns.flags
+import dns.message
+import dns.rcode
+
 Facts = dict[str, Any]
 
 COMPARED_HEADERS = {
@@ -28,6 +32,7 @@ _MOMENT = re.compile(
 )
 _INDEX = re.compile(r"(Index|LTime)$")
 _NUMBERED = re.compile(r"\b((?:Create|Modify|Lock)Index\s*[:=]?\s*)\d+")
+_SERIAL = re.compile(r"(SOA \S+ \S+) \d+")
 _NUMBER = re.compile(r"\d+")
 _WORDS = re.compile(r"[^\s]+")
 
@@ -115,6 +120,22 @@ def _ordered(value: Any) -> Any:
             key=lambda one: _NUMBER.sub("0", _UUID.sub("", json.dumps(one, sort_keys=True))),
         )
     return value
+
+
+def of_dns(answer: dns.message.Message, names: Names) -> Facts:
+    """The facts of a DNS message; the order of its records, and the serial of a zone, are none."""
+    facts: Facts = {
+        "rcode": dns.rcode.to_text(answer.rcode()),
+        "flags": dns.flags.to_text(answer.flags),
+        "edns": answer.payload if answer.edns >= 0 else None,
+    }
+    if answer.edns >= 0:
+        facts |= {f"option.{n}": str(one) for n, one in enumerate(answer.options)}
+    for section in ("question", "answer", "authority", "additional"):
+        records = [line for rrset in getattr(answer, section) for line in str(rrset).splitlines()]
+        for number, line in enumerate(sorted(records)):
+            facts[f"{section}.{number}"] = names.text(_SERIAL.sub(r"\1 <serial>", line))
+    return facts
 
 
 def of_command(exit_code: int, out: str, err: str, names: Names, *, columns: bool = True) -> Facts:

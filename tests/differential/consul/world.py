@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import dns.flags
 import dns.message
 import dns.query
-import dns.rcode
 
 from portway.discovery import version
 from tests.integration.cli_consul_rig import eventually, free_ports
 
-from .facts import Facts, Names, of_command, of_http
+from .facts import Facts, Names, of_command, of_dns, of_http
 
 _LONGEST = 60.0  # seconds of one question
+_LONGEST_DNS = 10.0
 _START = 60.0  # seconds
 VERSIONS = ("1.21.0", version.CONSUL)
 """What the real Consul says of itself, and what Portway says."""
@@ -149,19 +148,9 @@ class World:
         extra: dict[str, Any] = {} if edns is None else {"use_edns": 0, "payload": edns}
         query = dns.message.make_query(name, kind, **extra)
         send = dns.query.tcp if tcp else dns.query.udp
-        answer = send(query, "127.0.0.1", _LONGEST, self.ports["dns"])
+        answer = send(query, "127.0.0.1", _LONGEST_DNS, self.ports["dns"])
         if record:
-            facts: Facts = {
-                "rcode": dns.rcode.to_text(answer.rcode()),
-                "flags": dns.flags.to_text(answer.flags),
-                "edns": answer.payload if answer.edns >= 0 else None,
-            }
-            for section in ("answer", "authority", "additional"):
-                records = [
-                    line for rrset in getattr(answer, section) for line in str(rrset).splitlines()
-                ]
-                for number, line in enumerate(sorted(records)):
-                    facts[f"{section}.{number}"] = self.names.text(line)
+            facts = of_dns(answer, self.names)
             self._record(f"dig {name} {kind}", facts, differs)
         return answer
 
