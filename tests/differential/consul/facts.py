@@ -142,10 +142,14 @@ def of_command(exit_code: int, out: str, err: str, names: Names, *, columns: boo
     """The facts of a command: its exit code and what it wrote, line by line.
 
     With ``columns`` the width of the space between words counts for nothing, because columns are
-    as wide as what is in them, and that may have a random length.
+    as wide as what is in them, and that may have a random length. Of a text of help counts only
+    that it is there, and not even that after another message.
     """
     facts: Facts = {"exit": exit_code}
     for stream, text in (("out", out), ("err", err)):
-        for number, line in enumerate(names.text(text).splitlines()):
+        if text.startswith("Usage: "):
+            text = "<help>"
+        said, _, _ = text.partition("\nUsage:")
+        for number, line in enumerate(names.text(said).splitlines()):
             facts[f"{stream}.{number}"] = " ".join(_WORDS.findall(line)) if columns else line
     return facts
