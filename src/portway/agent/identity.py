@@ -16,7 +16,7 @@ from portway.discovery.model import (
     Weights,
     plain_proxy,
 )
-from portway.discovery.version import CONSUL
+from portway.discovery.version import CONSUL, REVISION
 
 ALIVE = 1
 """The status of a member that answers (serf's number)."""
@@ -98,7 +98,7 @@ def member_of(config: AgentConfig, wan: bool = False) -> dict[str, Any]:
     """
     tags = {
         "acls": "1" if config.acl.enabled else "0",
-        "build": f"{CONSUL}:portway",
+        "build": f"{CONSUL}:{REVISION}",
         "dc": config.datacenter,
         "id": config.node_id,
         "port": str(config.ports.server),
@@ -111,9 +111,9 @@ def member_of(config: AgentConfig, wan: bool = False) -> dict[str, Any]:
         "ft_fs": "1",
         "ft_si": "1",
     }
-    if config.bootstrap or config.bootstrap_expect == 1 or config.dev_mode:
+    if config.bootstrap or config.bootstrap_expect == 1:
         tags["bootstrap"] = "1"
-    if config.ports.serf_wan > 0:
+    if config.ports.serf_wan > 0 and not wan:
         tags["wan_join_port"] = str(config.ports.serf_wan)
     if config.ports.grpc > 0:
         tags["grpc_port"] = str(config.ports.grpc)

@@ -11,6 +11,7 @@ from portway.cli.client import Client
 from portway.cli.command import command, fail, failing, flag, no_arguments
 from portway.cli.output import table
 
+_ALL = "_all"  # segments
 _STATUS = {1: "alive", 2: "leaving", 3: "left", 4: "failed"}
 _TYPES = {"consul": "server", "node": "client"}
 _HEADER = ["Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Partition", "Segment"]
@@ -20,7 +21,7 @@ _NOBODY = 2  # the exit code when no member fits
 @command("members", server=True)
 @flag("detailed", bool, "Show the tags of each member.")
 @flag("filter", str, "Expression that members must fulfil.")
-@flag("segment", str, "Only members of this network segment.")
+@flag("segment", str, "Only members of this network segment.", default=_ALL)
 @flag("status", str, "Only members whose status matches this `regexp`.", default=".*")
 @flag("wan", bool, "Ask for the servers of all datacenters.")
 def members(
@@ -75,7 +76,8 @@ def _plain(members: list[dict[str, Any]]) -> list[list[str]]:
 def _detailed(members: list[dict[str, Any]]) -> list[list[str]]:
     rows = [["Node", "Address", "Status", "Tags"]]
     for member in members:
-        tags = ",".join(f"{name}={value}" for name, value in sorted(_tags(member).items()))
+        shown = {"ap": "default", **_tags(member), "segment": _segment(_tags(member))}
+        tags = ",".join(f"{name}={value}" for name, value in sorted(shown.items()))
         rows.append([member["Name"], _address(member), _status(member), tags])
     return rows
 

@@ -85,6 +85,8 @@ class World:
         self.names = Names({str(port): f"port {name}" for name, port in ports.items()})
         for number in VERSIONS:
             self.names.add(number, "version")
+        for build in (f"{VERSIONS[0]}:", f"{VERSIONS[1]}:{version.REVISION}"):
+            self.names.add(build, "build")
 
     def ask(
         self,

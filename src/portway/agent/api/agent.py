@@ -41,6 +41,7 @@ _TOKENS = {
     "config_file_registration": "config_file_service_registration",
     "dns": "dns",
 }
+_ALL_SEGMENTS = "_all"
 
 
 class _Token(msgspec.Struct, rename=go_name):
@@ -139,13 +140,12 @@ class AgentApi:
 
     async def members(self, request: Request) -> Answer:
         """The members the caller may see."""
-        matches = row_filter(request, Member)
         wan = bool(request.param("wan"))
+        _refuse_segment(request.param("segment"), wan)
+        matches = row_filter(request, Member)
         members = [msgspec.convert(row, Member) for row in self._runtime.members(wan)]
         visible = [member for member in members if request.allows("node", "read", member.name)]
         note_filtered(request, len(visible) < len(members))
-        if request.param("segment"):
-            raise bad_request("Network segments are a Consul Enterprise feature")
         return json_answer([member for member in visible if matches(member)])
 
     async def reload(self, request: Request) -> Answer:
@@ -214,3 +214,12 @@ class AgentApi:
 
     def _require(self, request: Request, access: str) -> None:
         request.require("agent", access, self._runtime.config.node_name)
+
+
+def _refuse_segment(segment: str, wan: bool) -> None:
+    """Refuse every network segment but all of them, which is what clients ask for."""
+    if segment in ("", _ALL_SEGMENTS):
+        return
+    if wan:
+        raise bad_request("Cannot provide a segment with wan=true")
+    raise ApiError(500, "Network segments are not supported in this version of Consul")
