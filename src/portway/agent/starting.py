@@ -26,6 +26,11 @@ class Front:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
+    def recalled(self, raw: bytes) -> bytes | None:
+        """What the application remembers (``App.recalled``)."""
+        found: bytes | None = None if self.app is None else self.app.recalled(raw)
+        return found
+
 
 def _answer(path: str) -> tuple[int, bytes, bytes]:
     if path == "/v1/status/leader":

@@ -7,7 +7,7 @@ import gzip
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from posixpath import normpath
 from typing import Any
@@ -21,6 +21,8 @@ from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
 from portway.discovery.api.rate import RequestRates
+from portway.discovery.api.recall import Recall
+from portway.discovery.api.read_headers import refuse
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route, Router
 from portway.store import StoreError
@@ -33,6 +35,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _COMPRESSED_FROM = 1400  # bytes; smaller bodies fit one packet as they are
 _COMPRESSED_APART = 1 << 18  # bytes; larger ones are compressed in a thread
 _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that could not be decoded, kept as surrogates
+_OK = 200
 _READS = ("GET", "HEAD", "OPTIONS")
 _NO_CONSOLE = "The console is not part of this version; the HTTP API is below /v1/"
 
@@ -51,6 +54,7 @@ class App:
         self.router = Router(routes)
         self.context = context
         self._rates = rates
+        self._recall = Recall(context)
         settings = context.settings
         self._headers: list[tuple[bytes, bytes]] = [
             (_header("Vary"), b"Accept-Encoding"),
@@ -75,12 +79,20 @@ class App:
             if observe is not None:
                 observe(request.method, request.route, time.monotonic() - began)
 
+    def recalled(self, raw: bytes) -> bytes | None:
+        """The answer to a whole request, without status line and ``Date``, if it is remembered."""
+        if self._rates is not None and self._rates.active:
+            return None  # each request counts
+        return self._recall.find(raw)
+
     async def _answered(self, request: Request) -> Answer:
         try:
             answer = await self._answer(request)
         except ApiError as error:
+            refuse(request, error.status)
             answer = text_answer(error.message, error.status)
         except AclError as error:
+            refuse(request, error.status)
             answer = text_answer(str(error), error.status)
         except StoreError as error:
             answer = text_answer(f"rpc error making call: {error}", 500)
@@ -177,6 +189,9 @@ class App:
             else:
                 body = gzip.compress(body, 1)
         headers.append((_header("Content-Length"), str(len(body)).encode()))
+        raw = request.scope.get("portway.raw")
+        if raw is not None and answer.status == _OK:
+            request.scope["portway.keep"] = partial(self._recall.keep, raw, request)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

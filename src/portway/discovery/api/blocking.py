@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from portway.discovery.api.error import bad_request
+from portway.discovery.api.read_headers import tells_consistency
 from portway.discovery.api.request import Request
 from portway.discovery.state import Reading, Topic, any_change
 
@@ -118,6 +119,15 @@ def _is_stale_by_default(request: Request) -> bool:
     )
 
 
+def last(request: Request, reading: Reading[T]) -> None:
+    """Let the answer be given again until its topic changes: it depends on nothing else.
+
+    One that waited, or was to be sure of the newest state, is not.
+    """
+    if len(reading.topics) == 1 and not (request.has("index") or request.has("consistent")):
+        request.lasts_until = reading.topics[0]
+
+
 def note_filtered(request: Request, filtered: bool) -> None:
     """Tell a caller with a token that results were left out for want of permission."""
     if filtered and request.token:
@@ -131,7 +141,8 @@ def set_read_headers(request: Request, index: int, consistency: str = "leader") 
             "X-Consul-Index": str(index or 1),
             "X-Consul-KnownLeader": "true",
             "X-Consul-LastContact": "0",
-            "X-Consul-Effective-Consistency": consistency,
             "X-Consul-Query-Backend": "blocking-query",
         }
     )
+    if tells_consistency(request):
+        request.answer_headers["X-Consul-Effective-Consistency"] = consistency

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from time import monotonic, time
@@ -17,7 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from portway.discovery.api.exchange import STATUS_LINES, Exchange
+from portway.discovery.api.exchange import OK, STATUS_LINES, Exchange
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, unless configured otherwise
 _BODY_AHEAD = 64 * 1024  # bytes of a body that are read before the application asks for it
@@ -43,12 +44,15 @@ class Shared:
         "connections",
         "loop",
         "max_head",
+        "recalled",
         "scheme",
         "tasks",
     )
 
     def __init__(self, app: Any, scheme: str, max_head: int = MAX_HEAD) -> None:
         self.app = app
+        self.recalled: Callable[[bytes], bytes | None] = getattr(app, "recalled", _nothing)
+        """The answer to a request's bytes that needs no thought, after status line and date."""
         self.scheme = scheme
         self.max_head = max_head
         """Bytes of a request's line and headers."""
@@ -65,6 +69,10 @@ class Shared:
             self._date_at = now
             self._date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
         return self._date
+
+
+def _nothing(_: bytes) -> None:
+    """What an application remembers that has no memory."""
 
 
 class Connection(asyncio.Protocol):
@@ -143,9 +151,16 @@ class Connection(asyncio.Protocol):
             await self._writable
 
     def data_received(self, data: bytes) -> None:
-        self._read += len(data)
-        if self._parser is None:
+        begins = self._parser is None
+        if begins:
+            if self._current is None and self._writable is None:
+                recalled = self.shared.recalled(data)
+                if recalled is not None:
+                    self.since = monotonic()
+                    self.transport.write(b"%s%s%s" % (OK, self.shared.date(), recalled))
+                    return
             self._parser = httptools.HttpRequestParser(self)
+        self._read += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -160,6 +175,8 @@ class Connection(asyncio.Protocol):
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             elif not self._in_head and self._parser is not _DEAF:
                 self._parser = None
+                if begins and not self._queue and self._current is not None:
+                    self._current.is_all_of(data)
         elif self._read > self.shared.max_head:
             self.transport.abort()  # trailers, or what surrounds the chunks, without an end
 

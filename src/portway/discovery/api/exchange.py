@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from portway.discovery.api.recall import MAX_REQUEST
+
 if TYPE_CHECKING:
     from portway.discovery.api.connection import Connection
 
@@ -18,6 +20,7 @@ Message = dict[str, Any]
 STATUS_LINES = {
     status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() for status in HTTPStatus
 }
+OK = STATUS_LINES[HTTPStatus.OK]
 _JOINED = 16 * 1024  # bytes of a body that is copied to be written with the head
 _NO_BODY = (204, 304)
 
@@ -71,6 +74,12 @@ class Exchange:
         """The body is complete."""
         self.complete = True
         self._wake()
+
+    def is_all_of(self, data: bytes) -> None:
+        """The request is these bytes, from the first to the last."""
+        scope = self.scope
+        if scope["method"] == "GET" and scope["http_version"] == "1.1" and len(data) <= MAX_REQUEST:
+            scope["portway.raw"] = data
 
     def disconnect(self) -> None:
         """The client is gone: cancel the request if it does nothing but wait."""
@@ -151,6 +160,9 @@ class Exchange:
             body = b"%x\r\n%s\r\n" % (len(body), body)
         if not more:
             self.answered = True
+            keep = self.scope.get("portway.keep")
+            if keep is not None and head and self.keep_alive and not self._chunked:
+                keep(head[head.index(b"\r\n", len(OK)) + 2 :] + body)
             if self._chunked:
                 body += b"0\r\n\r\n"
         if len(body) > _JOINED:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, raw_json
-from portway.discovery.api.blocking import note_filtered, read
+from portway.discovery.api.blocking import last, note_filtered, read
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.near import sort_near
@@ -75,6 +75,7 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
         return json_list([form.render(one, datacenter) async for one in in_turns(chosen)])
 
     if selection.sees_all(request) and not request.has("near"):
+        last(request, reading)
         version = (request.context.server.state.view.epoch, reading.index)
         key = (form.name, side, name.lower(), *_variant(request))
         bodies, found = request.context.bodies, reading.value

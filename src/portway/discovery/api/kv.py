@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from portway.discovery.api.answer import JSON, Answer, escape, json_answer, raw_json
-from portway.discovery.api.blocking import note_filtered, read
+from portway.discovery.api.blocking import last, note_filtered, read
 from portway.discovery.api.error import bad_request, refused
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -47,9 +47,11 @@ async def get(request: Request) -> Answer:
     if request.has("history"):
         return await _history(request, key)
     kv = request.context.server.state.kv
-    entry = (await read(request, lambda: kv.read(key))).value
+    reading = await read(request, lambda: kv.read(key))
+    entry = reading.value
     if entry is None:
         return Answer(status=404)
+    last(request, reading)
     if request.has("raw"):
         return Answer(entry.value, 200, "text/plain; charset=utf-8", dict(_RAW_HEADERS))
     return raw_json(b"[" + render([entry]) + b"]")

@@ -80,6 +80,11 @@ class RequestRates:
         self._reads = _Bucket(settings.read_rate, now) if settings.read_rate >= 0 else None
         self._writes = _Bucket(settings.write_rate, now) if settings.write_rate >= 0 else None
 
+    @property
+    def active(self) -> bool:
+        """Whether requests are counted."""
+        return self._settings.mode != "disabled"
+
     def admit(self, request: Request) -> None:
         """Count a request. Raises ApiError when there are too many and that is enforced."""
         mode = self._settings.mode

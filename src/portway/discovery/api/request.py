@@ -12,6 +12,7 @@ from portway.config import Duration
 from portway.discovery.acl.authorizer import Authorizer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError, bad_request
+from portway.discovery.state import Topic
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
@@ -36,6 +37,9 @@ class Request:
         """The path of the route that answers, if one was found."""
         self.answer_headers: dict[str, str] = {}
         """Headers the answer will carry: what was learnt on the way to it."""
+        self.lasts_until: Topic | None = None
+        """What would change the answer, if that is one topic and nothing else but the caller's
+        rights."""
         self._receive = receive
         self._required: tuple[tuple[str, str, str], ...] = ()
 
