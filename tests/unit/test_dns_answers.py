@@ -54,6 +54,7 @@ def small() -> World:
     return world
 
 
+SIX = "20010db8000000000000000000000002"
 WEB = {"web.service.consul. 0 A 10.0.0.1", "web.service.consul. 0 A 10.0.0.2"}
 
 
@@ -71,7 +72,7 @@ ANSWERS = [
     ("a.b.web.service.consul", "A", a("a.b.web.service.consul", "10.0.0.1")),
     ("_web._v2.service.consul", "A", a("_web._v2.service.consul", "10.0.0.2")),
     ("web.service.consul", "AAAA", a("web.service.consul", "2001:db8::2")),
-    ("web.service.consul", "ANY", WEB),
+    ("web.service.consul", "ANY", a("web.service.consul", "10.0.0.1", "2001:db8::2")),
     ("own.service.consul", "A", a("own.service.consul", "10.1.0.1")),
     ("own6.service.consul", "AAAA", a("own6.service.consul", "2001:db8::1")),
     ("both.service.consul", "A", a("both.service.consul", "10.1.0.1")),
@@ -105,7 +106,6 @@ ANSWERS = [
         {"alias.service.consul. 0 CNAME web.service.consul.", *WEB},
     ),
     ("cdn.service.consul", "MX", {"cdn.service.consul. 0 CNAME cdn.example.org."}),
-    ("ext.node.consul", "CNAME", {"ext.node.consul. 0 CNAME db.example.org."}),
     ("alias.service.consul", "CNAME", {"alias.service.consul. 0 CNAME web.service.consul."}),
     ("self.service.consul", "A", a("self.service.consul", "10.0.0.2")),
     ("web.connect.consul", "A", a("web.connect.consul", "10.0.0.1")),
@@ -126,7 +126,7 @@ ANSWERS = [
         "SRV",
         {
             "web.service.consul. 0 SRV 1 1 80 n1.node.dc1.consul.",
-            "web.service.consul. 0 SRV 1 5 81 n2.node.dc1.consul.",
+            f"web.service.consul. 0 SRV 1 5 81 {SIX}.addr.dc1.consul.",
         },
     ),
     ("_web._v1.consul", "SRV", {"_web._v1.consul. 0 SRV 1 1 80 n1.node.dc1.consul."}),
@@ -140,8 +140,8 @@ ANSWERS = [
         "two.service.consul",
         "SRV",
         {
-            "two.service.consul. 0 SRV 1 1 1 n2.node.dc1.consul.",
-            "two.service.consul. 0 SRV 1 1 2 n2.node.dc1.consul.",
+            f"two.service.consul. 0 SRV 1 1 1 {SIX}.addr.dc1.consul.",
+            f"two.service.consul. 0 SRV 1 1 2 {SIX}.addr.dc1.consul.",
         },
     ),
     ("db.service.consul", "SRV", {"db.service.consul. 0 SRV 1 1 5432 db.example.org."}),
@@ -177,11 +177,9 @@ def test_the_answer_to(name: str, kind: str, wanted: set[str], how: dict[str, An
         "web.service.dc2.consul",
         "web.service.dc2.dc.consul",
         "web.service.far.peer.consul",
-        "web.service.http.port.consul",
         "web.nonsense.consul",
         "nope.node.consul",
         "nope.connect.consul",
-        "web.virtual.consul",
         "web.ingress.consul",
         "nope.query.consul",
         "0a00.addr.consul",
@@ -208,6 +206,9 @@ def test_an_unknown_name_does_not_exist(name: str) -> None:
         ("n1.node.consul", "SRV"),
         ("n2.node.consul", "TXT"),
         ("vip.virtual.consul", "AAAA"),
+        ("web.virtual.consul", "A"),
+        ("ext.node.consul", "CNAME"),
+        ("1.0.0.10.in-addr.arpa", "A"),
         ("0a000001.addr.consul", "AAAA"),
         ("consul", "A"),
     ],
@@ -223,7 +224,7 @@ def test_srv_answers_bring_addresses_and_metadata_of_their_targets() -> None:
         "n1.node.dc1.consul. 0 A 10.0.0.1",
         'n1.node.dc1.consul. 0 TXT "zone=a"',
         'n1.node.dc1.consul. 0 TXT "plain"',
-        "n2.node.dc1.consul. 0 A 10.0.0.2",
+        f"{SIX}.addr.dc1.consul. 0 AAAA 2001:db8::2",
     }
     assert lines(small().ask("own.service.consul", "SRV").additional) == {
         "0a010001.addr.dc1.consul. 0 A 10.1.0.1",
@@ -484,7 +485,7 @@ def test_permissions_decide_what_exists(rules: str, seen: set[str]) -> None:
         "ptr": ("1.0.0.10.in-addr.arpa", "PTR"),
         "own": ("1.0.1.10.in-addr.arpa", "PTR"),
     }
-    shown = {key for key, ask in names.items() if code(world.ask(*ask)) == "NOERROR"}
+    shown = {key for key, ask in names.items() if world.ask(*ask).answer}
     assert shown == seen
 
 

@@ -122,8 +122,11 @@ def _ordered(value: Any) -> Any:
     return value
 
 
-def of_dns(answer: dns.message.Message, names: Names) -> Facts:
-    """The facts of a DNS message; the order of its records, and the serial of a zone, are none."""
+def of_dns(answer: dns.message.Message, names: Names, *, folded: bool = False) -> Facts:
+    """The facts of a DNS message; the order of its records, and the serial of a zone, are none.
+
+    With ``folded`` the case of letters is none: names repeat that of the question where they can.
+    """
     facts: Facts = {
         "rcode": dns.rcode.to_text(answer.rcode()),
         "flags": dns.flags.to_text(answer.flags),
@@ -134,7 +137,8 @@ def of_dns(answer: dns.message.Message, names: Names) -> Facts:
     for section in ("question", "answer", "authority", "additional"):
         records = [line for rrset in getattr(answer, section) for line in str(rrset).splitlines()]
         for number, line in enumerate(sorted(records)):
-            facts[f"{section}.{number}"] = names.text(_SERIAL.sub(r"\1 <serial>", line))
+            text = names.text(_SERIAL.sub(r"\1 <serial>", line))
+            facts[f"{section}.{number}"] = text.lower() if folded else text
     return facts
 
 

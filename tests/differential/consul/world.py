@@ -152,7 +152,7 @@ class World:
         send = dns.query.tcp if tcp else dns.query.udp
         answer = send(query, "127.0.0.1", _LONGEST_DNS, self.ports["dns"])
         if record:
-            facts = of_dns(answer, self.names)
+            facts = of_dns(answer, self.names, folded=name != name.lower())
             self._record(f"dig {name} {kind}", facts, differs)
         return answer
 

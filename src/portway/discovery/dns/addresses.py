@@ -25,31 +25,29 @@ def read_address(text: str) -> Address:
 
 
 def host_address(node: Node, kind: int) -> Address:
-    """The address of a node; ``lan_ipv4`` and ``lan_ipv6`` serve who asks for that family."""
-    return _of_family(node.address, kind, node.tagged_addresses or {})
+    """The address of a node; ``lan_ipv4`` and ``lan_ipv6`` come first for who can use them."""
+    return _preferred(node.address, kind, node.tagged_addresses or {})
 
 
-def service_address(instance: Instance, kind: int, asked: Labels) -> Address:
-    """The address of an instance: its own, else the node's.
+def service_address(instance: Instance, kind: int, asked: Labels) -> tuple[Address, bool]:
+    """The address of an instance: its own, else the node's; and whether the node's name has it.
 
     A service whose address is the very name that is ``asked`` for is found at its node.
     """
-    service = instance.service
-    if not service.address:
-        return host_address(instance.node, kind)
-    tagged = {key: value.address for key, value in (service.tagged_addresses or {}).items()}
-    address = _of_family(service.address, kind, tagged)
-    if isinstance(address, tuple) and tuple(label.lower() for label in address) == asked:
-        return host_address(instance.node, kind)
-    return address
+    service, node = instance.service, instance.node
+    if service.address or service.tagged_addresses:
+        tagged = {key: value.address for key, value in (service.tagged_addresses or {}).items()}
+        address = _preferred(service.address, kind, tagged)
+        itself = isinstance(address, tuple) and tuple(map(bytes.lower, address)) == asked
+        if address and not itself:
+            return address, False
+    address = host_address(node, kind)
+    return address, address == read_address(node.address)
 
 
-def _of_family(text: str, kind: int, tagged: dict[str, str]) -> Address:
-    address = read_address(text)
-    if isinstance(address, bytes) and kind in (A, AAAA):
-        wanted, key = (4, "lan_ipv4") if kind == A else (16, "lan_ipv6")
-        if len(address) != wanted and key in tagged:
-            other = read_address(tagged[key])
-            if isinstance(other, bytes):
-                return other
-    return address
+def _preferred(text: str, kind: int, tagged: dict[str, str]) -> Address:
+    if kind != A and tagged.get("lan_ipv6"):
+        return read_address(tagged["lan_ipv6"])
+    if kind != AAAA and tagged.get("lan_ipv4"):
+        return read_address(tagged["lan_ipv4"])
+    return read_address(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from portway.discovery.dns.addresses import Address, host_address, service_address
+from portway.discovery.dns.addresses import Address, service_address
 from portway.discovery.dns.found import Ask
 from portway.discovery.dns.name import Query
 from portway.discovery.dns.records import (
@@ -62,7 +62,7 @@ def address_groups(ask: Ask, instances: list[Instance], ttl: int) -> Labels | No
     seen: set[bytes] = set()
     alias: Labels | None = None
     for instance in instances:
-        address = service_address(instance, ask.kind, ask.question.labels)
+        address, _ = service_address(instance, ask.kind, ask.question.labels)
         if isinstance(address, bytes):
             if address not in seen and asks_for(ask.kind, address):
                 seen.add(address)
@@ -85,14 +85,16 @@ def srv_groups(
     seen: set[tuple[str, Address, int]] = set()
     for instance in instances:
         number = port(instance, port_name)
-        address = service_address(instance, ask.kind, ask.question.labels)
+        address, of_node = service_address(instance, ask.kind, ask.question.labels)
         key = (instance.node.node, address, number)
         if not address or key in seen:
             continue
         seen.add(key)
         weight = _weight(instance)
         if isinstance(address, bytes):
-            target = _target(instance, address, settings, domain)
+            target = node_name(instance.node, settings, domain)
+            if not of_node or not is_name(target):
+                target = hex_name(address, settings.datacenter, domain)
             group = Group([srv_record(ttl, weight, number, target)])
             group.extras.append(address_record(target, ttl, address))
         else:
@@ -105,14 +107,6 @@ def srv_groups(
             if is_name(owner):
                 group.extras += text_records(owner, ttl, instance.node.meta)
         ask.found.groups.append(group)
-
-
-def _target(instance: Instance, address: bytes, settings: DnsSettings, domain: Labels) -> Labels:
-    """The node's name when the address is the node's, else a name made of the address."""
-    name = node_name(instance.node, settings, domain)
-    if address == host_address(instance.node, 0) and is_name(name):
-        return name
-    return hex_name(address, settings.datacenter, domain)
 
 
 def node_name(node: Node, settings: DnsSettings, domain: Labels) -> Labels:

@@ -67,7 +67,7 @@ def look_up(question: Question, world: World, depth: int = _DEPTH) -> Found | No
     query = parse_name(before, question.kind)
     if question.kind in (SOA, NS):
         _servers(ask)
-    elif query is None or not _is_here(query, settings):
+    elif query is None or not (_is_here(query, settings) or query.form == "virtual"):
         found.code = NXDOMAIN
     else:
         _answer(ask, query)
@@ -104,7 +104,7 @@ def _services(ask: Ask, query: Query) -> None:
         instances, ttl = executed or ([], None)
     else:
         instances = find_services(ask, query)
-    if query.port:
+    if query.port and ask.kind == SRV:
         instances = [one for one in instances if port(one, query.port)]
     if not instances:
         found.code = NXDOMAIN
@@ -161,7 +161,7 @@ def _node(ask: Ask, query: Query) -> None:
         found.code = NXDOMAIN
         return
     ttl = int(settings.node_ttl)
-    if kind not in (A, AAAA, TXT, ANY, CNAME):
+    if kind not in (A, AAAA, TXT, ANY):
         return
     address = host_address(host.node, kind)
     texts = text_records(None, ttl, host.node.meta)
@@ -172,8 +172,9 @@ def _node(ask: Ask, query: Query) -> None:
     if kind in (TXT, ANY):
         found.shuffled = False
         found.groups += [Group([text]) for text in texts]
-    elif found.groups and settings.enable_additional_node_meta_txt:
-        found.groups[0].extras += texts
+    elif settings.enable_additional_node_meta_txt:
+        place = found.groups[0].extras if found.groups else found.glue
+        place += texts
 
 
 def _single(ask: Ask, address: bytes) -> None:
@@ -187,12 +188,17 @@ def _address(ask: Ask, query: Query) -> None:
     address = parse_address(query.name)
     if address is None:
         ask.found.code = NXDOMAIN
-    else:
+    elif asks_for(ask.kind, address):
         _single(ask, address)
+    else:
+        owner, ttl = ask.question.labels, int(ask.settings.node_ttl)
+        ask.found.glue.append(address_record(owner, ttl, address))
 
 
 def _virtual(ask: Ask, query: Query) -> None:
     catalog, found = ask.world.catalog, ask.found
+    if not _is_here(query, ask.settings):
+        return
     candidates = [
         *found.read(catalog.read_service(query.name)),
         *found.read(catalog.read_connect(query.name)),
@@ -207,7 +213,6 @@ def _virtual(ask: Ask, query: Query) -> None:
             if isinstance(address, bytes):
                 _single(ask, address)
                 return
-    found.code = NXDOMAIN
 
 
 def _servers(ask: Ask) -> None:
@@ -237,7 +242,7 @@ def _reverse(question: Question, world: World) -> Found:
     found = Found(settings.home, code=NXDOMAIN, elsewhere=True)
     found.watch(catalog.nodes.topic, catalog.services.topic)
     address = parse_reverse(question.labels)
-    if address is None or question.kind not in (PTR, ANY):
+    if address is None:
         return found
     place = (settings.datacenter.encode(), *found.domain)
     names = [
@@ -251,5 +256,6 @@ def _reverse(question: Question, world: World) -> Found:
     ]
     if names and is_name(names[0]):
         found.code, found.elsewhere = 0, False
-        found.groups.append(Group([Record(None, PTR, 0, target=names[0])]))
+        if question.kind in (PTR, ANY):
+            found.groups.append(Group([Record(None, PTR, 0, target=names[0])]))
     return found

@@ -70,7 +70,7 @@ def parse_name(labels: Labels, kind: int) -> Query | None:
 
 
 def _parse_form(form: Form, parts: Labels, suffix: Labels) -> Query | None:
-    where = _parse_suffix([_text(label) for label in suffix])
+    where = _parse_suffix([_text(label) for label in suffix], most=1 if form == "query" else 6)
     words = [_text(label) for label in parts]
     if where is None or not words:
         return None
@@ -90,21 +90,17 @@ def _parse_form(form: Form, parts: Labels, suffix: Labels) -> Query | None:
     return where._replace(form=form, name=name, tag=tag) if name else None
 
 
-def _parse_suffix(words: list[str]) -> Query | None:
-    """One bare label, or up to three pairs of value and kind."""
+def _parse_suffix(words: list[str], most: int) -> Query | None:
+    """One bare label, or pairs of value and kind; ``most`` labels."""
     if len(words) == 1:
         return Query("service", place=words[0])
-    if len(words) % 2 or len(words) > 6:
+    if len(words) % 2 or len(words) > most:
         return None
     found: dict[str, str] = {}
     for value, word in zip(words[::2], words[1::2], strict=True):
-        kind = "dc" if word == "cluster" else word
-        if kind in ("ns", "ap"):
-            if value != "default":  # there are no other namespaces and partitions
-                return None
-        elif kind not in ("dc", "peer", "port") or kind in found:
+        if word not in ("dc", "peer", "port"):
             return None
-        found[kind] = value
+        found[word] = value
     if "dc" in found and "peer" in found:
         return None
     return Query(
