@@ -1,0 +1,40 @@
+"""Which reads say how consistent they were, and which have the headers of a read when refused."""
+
+from __future__ import annotations
+
+from portway.discovery.api.request import Request
+
+_TELL_CONSISTENCY = (
+    *("/v1/catalog/", "/v1/health/", "/v1/query", "/v1/discovery-chain/"),
+    *("/v1/connect/intentions/match", "/v1/operator/usage"),
+)
+_TELL_WHEN_REFUSED = (
+    *("/v1/acl/policies", "/v1/acl/policy/", "/v1/acl/role", "/v1/acl/token", "/v1/acl/auth"),
+    *("/v1/acl/binding", "/v1/catalog/", "/v1/coordinate/node", "/v1/discovery-chain/"),
+    *("/v1/health/checks/", "/v1/health/node/", "/v1/health/state/", "/v1/internal/federation"),
+    *("/v1/internal/ui/nodes", "/v1/internal/ui/node/", "/v1/internal/ui/services"),
+    *("/v1/internal/ui/gateway", "/v1/internal/ui/service-topology/", "/v1/operator/usage"),
+    *("/v1/query", "/v1/session/", "/v1/connect/ca/roots", "/v1/connect/intentions/match"),
+)
+_NOTHING_KNOWN = {
+    "X-Consul-Index": "1",
+    "X-Consul-KnownLeader": "false",
+    "X-Consul-LastContact": "0",
+}
+_READ = (*_NOTHING_KNOWN, "X-Consul-Effective-Consistency", "X-Consul-Query-Backend")
+
+
+def tells_consistency(request: Request) -> bool:
+    """Whether the answer says how consistent it is."""
+    return request.route.startswith(_TELL_CONSISTENCY)
+
+
+def refuse(request: Request, status: int) -> None:
+    """Take what was to be told of a read out of the headers of its refusal."""
+    for name in _READ:
+        request.answer_headers.pop(name, None)
+    tells = request.route.startswith(_TELL_WHEN_REFUSED) or request.route == (
+        "/v1/connect/intentions"
+    )
+    if tells and request.method == "GET" and status in (403, 500):
+        request.answer_headers |= _NOTHING_KNOWN
