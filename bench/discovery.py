@@ -28,6 +28,7 @@ from bench.rivals import Start, agents, etcd
 CLIENTS = 64
 VALUE = b"v" * 512
 _PUT_ONE = "durable KV PUT, one key"
+_GET_MANY = "KV GET, 50,000 names"
 _PUT_MANY = "durable PUT, many keys"
 _PUT = """
 local n, value = 0, string.rep("v", 500)
@@ -60,13 +61,16 @@ def load(pid: int, url: str, seconds: int, *options: str) -> Rate:
 
 def keys(servers: dict[str, Start], folder: Path, seconds: int) -> None:
     """Reads and durable writes: of one key, and of many keys at once, which share their fsync."""
-    rows: dict[str, dict[str, Rate]] = {name: {} for name in ("KV GET", _PUT_ONE, _PUT_MANY)}
+    rows: dict[str, dict[str, Rate]] = {
+        name: {} for name in ("KV GET", _GET_MANY, _PUT_ONE, _PUT_MANY)
+    }
     for name, start in servers.items():
         with start(folder / f"{name}-keys") as (port, pid):
             url = f"http://127.0.0.1:{port}/v1/kv/bench/key"
             rows[_PUT_ONE][name] = _puts(pid, url, seconds, folder)
             rows["KV GET"][name] = load(pid, url, seconds, "--h1")
             rows[_PUT_MANY][name] = _many_puts(port, pid, seconds)
+            rows[_GET_MANY][name] = load(pid, url, seconds, "--h1", "-i", str(_urls(folder, port)))
     key = b"bench/key"
     read = bytes([10, len(key)]) + key
     write = read + bytes([18]) + _varint(len(VALUE)) + VALUE
@@ -103,6 +107,14 @@ def _puts(pid: int, url: str, seconds: int, folder: Path) -> Rate:
     assert requests and "Non-2xx" not in printed, printed
     count = int(requests[1])
     return Rate(count / float(requests[2]), spent / count * 1e6)
+
+
+def _urls(folder: Path, port: int) -> Path:
+    """More URLs than anybody keeps the answers of; they differ in a parameter without meaning."""
+    path = folder / f"urls-{port}"
+    base = f"http://127.0.0.1:{port}/v1/kv/bench/key"
+    path.write_text("".join(f"{base}?n={number}\n" for number in range(50_000)))
+    return path
 
 
 def _varint(number: int) -> bytes:

@@ -1,9 +1,9 @@
-"""DNS answers per second and CPU per answer while the catalog changes, beside unbound.
+"""DNS answers per second and CPU per answer while the catalog changes, beside Consul and unbound.
 
-dnsperf asks an agent and an unbound that holds the same records as local data, in turn, several
-rounds, so that a noisy machine is noisy for both; each answers with one thread. Meanwhile a
-service of the agent is registered anew several times a second, with another address each time;
-unbound's data stay as they are.
+dnsperf asks an agent of ours, one of Consul, and an unbound that holds the same records as local
+data, in turn, several rounds, so that a noisy machine is noisy for all; ours and unbound answer
+with one thread. Meanwhile a service of both agents is registered anew several times a second, with
+another address each time; unbound's data stay as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.process import cpu_seconds, free_port, running
+from bench.process import cpu_seconds, free_port, running, wait_for_status
+from bench.rivals import agent_programs
 
 SERVICES = 1000
 INSTANCES = 3
@@ -102,8 +103,9 @@ def fill(web: int, part: int) -> None:
             register(api, service, instance, address(service, instance))
 
 
-def agent(directory: Path, dns: int, web: int) -> list[str]:
+def agent(program: list[str], directory: Path, dns: int, web: int) -> list[str]:
     """A server that has nothing else to do."""
+    directory.mkdir()
     ports = {"dns": dns, "http": web, "grpc": -1, "grpc_tls": -1, "server": free_port()}
     ports |= {"serf_lan": free_port(), "serf_wan": free_port()}
     config = {
@@ -111,12 +113,13 @@ def agent(directory: Path, dns: int, web: int) -> list[str]:
         "bootstrap": True,
         "bind_addr": "127.0.0.1",
         "data_dir": str(directory / "data"),
+        "node_name": "bench",
         "ports": ports,
         "log_level": "ERROR",
     }
     path = directory / "agent.json"
     path.write_text(json.dumps(config))
-    return [sys.executable, "-m", "portway", "agent", f"-config-file={path}"]
+    return [*program, "agent", f"-config-file={path}"]
 
 
 def unbound(directory: Path, dns: int) -> list[str]:
@@ -199,17 +202,22 @@ def main(arguments: Sequence[str] = ()) -> None:
     chosen = parser.parse_args(arguments)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ours, theirs, web = free_port(), free_port(), free_port()
-        servers = {
-            "portway": (stack.enter_context(running(agent(directory, ours, web))), ours),
-            "unbound": (stack.enter_context(running(unbound(directory, theirs))), theirs),
-        }
+        servers, webs = {}, []
+        for name, program in agent_programs().items():
+            port, web = free_port(), free_port()
+            pid = stack.enter_context(running(agent(program, directory / name, port, web)))
+            servers[name] = (pid, port)
+            webs.append(web)
+        port = free_port()
+        servers["unbound"] = (stack.enter_context(running(unbound(directory, port))), port)
         for _, port in servers.values():
             wait_for_dns(port)
-        with ThreadPoolExecutor(WRITERS) as writers:
-            for _ in writers.map(fill, repeat(web), range(WRITERS)):
-                pass
-        stack.enter_context(changing(web))
+        for web in webs:
+            wait_for_status(web, "127.0.0.1", path="/v1/catalog/nodes?consistent")
+            with ThreadPoolExecutor(WRITERS) as writers:
+                for _ in writers.map(fill, repeat(web), range(WRITERS)):
+                    pass
+            stack.enter_context(changing(web))
         row = "{:<14} {:<8} {:>10} {:>12} {:>11}"
         print(row.format("question", "server", "answers/s", "µs CPU each", "× unbound"))
         for load in LOADS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,19 +28,17 @@ Start = Callable[[Path], AbstractContextManager[Server]]
 """Runs a server that keeps its data in a directory."""
 
 
-def agents() -> dict[str, Start]:
-    """Portway, and the real Consul where it can be built: both with the same flags."""
-    found: dict[str, Start] = {"portway": portway}
-    if command := _consul():
-        found["consul"] = lambda folder: _agent(command, folder)
+def agent_programs() -> dict[str, list[str]]:
+    """The command lines of Portway, and of the real Consul where it can be built."""
+    found = {"portway": [sys.executable, "-m", "portway"]}
+    if consul := _consul():
+        found["consul"] = consul
     return found
 
 
-@contextmanager
-def portway(folder: Path) -> Iterator[Server]:
-    """A server agent of ours that keeps its data on disk; its port is that of HTTP."""
-    with _agent([sys.executable, "-m", "portway"], folder) as server:
-        yield server
+def agents() -> dict[str, Start]:
+    """Servers that keep their data on disk, with the same flags; the port is that of HTTP."""
+    return {name: partial(_agent, program) for name, program in agent_programs().items()}
 
 
 @contextmanager
