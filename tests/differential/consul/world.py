@@ -153,7 +153,7 @@ class World:
         answer = send(query, "127.0.0.1", _LONGEST_DNS, self.ports["dns"])
         if record:
             facts = of_dns(answer, self.names, folded=name != name.lower())
-            self._record(f"dig {name} {kind}", facts, differs)
+            self._record(f"dig {self.names.text(name)} {kind}", facts, differs)
         return answer
 
     def cli(

@@ -62,8 +62,9 @@ def put_together(
     options = options_record(request)
     start = HEADER + len(request.question)
     room = limits.size - start - len(options)
-    answers, extras, count = _fit(compiled, blocks, room, start, texts=True)
-    if len(answers) < len(blocks):
+    whole = len(blocks) == len(compiled.blocks)  # texts are the first to go
+    answers, extras, count = _fit(compiled, blocks, room, start, texts=whole)
+    if whole and len(answers) < len(blocks):
         answers, extras, count = _fit(compiled, blocks, room, start, texts=False)
         if blocks and not answers and len(blocks[0].answer) <= room:
             answers = [blocks[0].answer]
