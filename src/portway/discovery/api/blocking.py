@@ -27,14 +27,24 @@ async def read(request: Request, query: Callable[[], Reading[T]]) -> Reading[T]:
     a change. Raises ApiError: 400 for bad parameters, 500 for another datacenter.
     """
     request.datacenter()
-    wanted = request.unsigned("index", "Invalid index") or 0
-    wait = request.duration("wait", "Invalid wait time")
+    wanted, wait = check_read(request)
     consistency = await consistency_of(request)
     reading = query()
     if wanted:
-        reading = await _blocked(request, query, reading, wanted, wait or 0.0)
+        reading = await _blocked(request, query, reading, wanted, wait)
     set_read_headers(request, reading.index, consistency)
     return reading
+
+
+def check_read(request: Request) -> tuple[int, float]:
+    """The index to wait for and how many seconds, 0 where the request does not say.
+
+    Some writes refuse bad ones, too. Raises ApiError (400).
+    """
+    wanted = request.unsigned("index", "Invalid index") or 0
+    wait = request.duration("wait", "Invalid wait time") or 0.0
+    _check_consistency(request)
+    return wanted, wait
 
 
 async def _blocked(
@@ -96,7 +106,8 @@ async def consistency_of(request: Request) -> str:
         raise bad_request("Cannot specify ?stale with ?consistent, conflicting semantics.")
     if consistent and request.has("cached"):
         raise bad_request("Cannot specify ?cached with ?consistent, conflicting semantics.")
-    request.duration("max_stale", "Invalid max_stale value")
+    shown = request.param("max_stale")
+    request.duration("max_stale", f'Invalid max_stale value "{shown}"')
     if consistent:
         await request.context.server.catch_up()
         return "consistent"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from portway.discovery.api.answer import JSON, Answer, escape, json_answer, raw_json
-from portway.discovery.api.blocking import last, note_filtered, read
+from portway.discovery.api.blocking import check_read, last, note_filtered, read
 from portway.discovery.api.error import bad_request, refused
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -28,6 +29,7 @@ _RAW_HEADERS = {
 _BOOLEANS = {True: b"true", False: b"false"}
 _MOST_VERSIONS = 64  # of a history in one answer, unless the request says otherwise
 _ALL_VERSIONS = 1 << 31
+_MOST_DIGITS = 1000
 _SLICE = 10_000  # rows looked at before others have their turn: some milliseconds
 R = TypeVar("R")
 
@@ -144,12 +146,13 @@ def _version(key: str, version: Version, decode: Callable[[bytes], KVEntry]) -> 
 async def put(request: Request) -> Answer:
     """Write a key: plainly, by compare-and-set, or with a session's lock."""
     request.datacenter()
+    check_read(request)
     key = _checked_key(request)
     ways = _one_of(request, "cas", "acquire", "release")
     request.require("key", "write", key)
     flags = _number(request, "flags") if request.has("flags") else 0
     index = _number(request, "cas") if ways == "cas" else 0
-    session = request.param(ways)
+    session = request.param(ways).lower()  # of an ID
     value = await request.body(request.context.settings.kv_max_value_size)
     server = request.context.server
     if not ways:
@@ -170,6 +173,7 @@ async def put(request: Request) -> Answer:
 async def delete(request: Request) -> Answer:
     """Delete a key, or all under a prefix."""
     request.datacenter()
+    check_read(request)
     server = request.context.server
     if _one_of(request, "recurse", "cas") == "recurse":
         prefix = request.rest if key_problem(request.rest) else clean(request.rest)
@@ -191,7 +195,7 @@ async def _written(request: Request, write: Callable[[Draft], bool], key: str) -
     try:
         done = await request.context.server.transact(write, turn=f"kv/{key}" if key else "")
     except operations.KVError as error:
-        raise refused(str(error)) from None
+        raise refused(f"raft apply failed: {error}") from None
     return Answer(_BOOLEANS[done], 200, JSON)
 
 
@@ -219,11 +223,13 @@ def _one_of(request: Request, *names: str) -> str:
 
 
 def _number(request: Request, name: str) -> int:
-    message = f'Invalid {name} "{request.param(name)}": it must be an unsigned 64-bit number'
-    number = request.unsigned(name, message)
-    if number is None:
-        raise bad_request(message)
-    return number
+    """An unsigned number of 64 bits. Raises ApiError as the documented API words it: 500."""
+    text = request.param(name)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else -1
+    if 0 <= number < 1 << 64:
+        return number
+    problem = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+    raise refused(f"strconv.ParseUint: parsing {json.dumps(text, ensure_ascii=False)}: {problem}")
 
 
 class _Row(msgspec.Struct, rename="pascal", gc=False):

@@ -6,9 +6,10 @@ import uuid
 from typing import Any
 
 import msgspec
+from msgspec import field
 
 from portway.discovery.api.answer import Answer, json_answer, text_answer
-from portway.discovery.api.blocking import note_filtered, read
+from portway.discovery.api.blocking import check_read, note_filtered, read
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import bad_request, refused
 from portway.discovery.api.request import Request
@@ -23,7 +24,7 @@ _SECONDS_BELOW = 1000
 
 
 class _Body(Wire):
-    """What may be asked for. ``Checks`` is the old name of ``NodeChecks``; IDs are ours to give."""
+    """What may be asked for. ``Checks`` is the old form of ``NodeChecks``; IDs are ours to give."""
 
     id: str = ""
     name: str = ""
@@ -31,9 +32,9 @@ class _Body(Wire):
     lock_delay: str | int | float = "15s"
     behavior: str = ""
     ttl: str = ""
-    node_checks: list[str] = []
+    node_checks: list[str] = field(default_factory=lambda: [SERF_HEALTH])
     service_checks: list[SessionServiceCheck] | None = None
-    checks: list[str] = []
+    checks: list[str] = field(default_factory=lambda: [SERF_HEALTH])
     create_index: int = 0
     modify_index: int = 0
 
@@ -43,7 +44,7 @@ async def create(request: Request) -> Answer:
     request.datacenter()
     content = await request.body(1 << 20)
     body = decode(content, _Body) if content else _Body()
-    node_checks = [*body.node_checks, *body.checks] if _names_checks(content) else [SERF_HEALTH]
+    checks, node_checks = _checks(content, body)
     server, settings = request.context.server, request.context.settings
     node = body.node or settings.node_name
     request.require("session", "write", node)
@@ -59,19 +60,34 @@ async def create(request: Request) -> Answer:
             lock_delay=_lock_delay(body.lock_delay),
             behavior=operations.behavior_of(body.behavior),
             ttl=body.ttl,
-            node_checks=list(dict.fromkeys(node_checks)),
+            node_checks=node_checks,
             service_checks=body.service_checks,
+            checks=checks or msgspec.UNSET,
         )
-        await server.transact(lambda draft: operations.create(server, draft, session))
     except SessionError as error:
         raise refused(str(error)) from None
+    try:
+        await server.transact(lambda draft: operations.create(server, draft, session))
+    except SessionError as error:
+        raise refused(f"apply failed: {error}") from None
     return json_answer({"ID": session.id})
 
 
-def _names_checks(content: bytes) -> bool:
-    """Whether the body has a list of checks at all; an empty one, or null, asks for none."""
+def _checks(content: bytes, body: _Body) -> tuple[list[str] | None, list[str] | None]:
+    """The checks a session is bound to, in the old field and in the new one.
+
+    Each begins as the health of the node. An empty old one means none at all; the old one counts
+    beside the new one if neither is empty, and it is not as it began.
+    """
     given = (msgspec.json.decode(content) if content else None) or {}
-    return any(name.lower() in ("checks", "nodechecks") for name in given)
+    nulls = {name.lower() for name, value in given.items() if value is None}
+    checks = None if "checks" in nulls else body.checks
+    node_checks = None if "nodechecks" in nulls else body.node_checks
+    if not checks:
+        return None, []
+    if checks == [SERF_HEALTH] or not node_checks:
+        return None, node_checks
+    return checks, node_checks
 
 
 def _lock_delay(given: str | float) -> int:
@@ -102,6 +118,7 @@ async def destroy(request: Request) -> Answer:
 async def renew(request: Request) -> Answer:
     """Give a session with a TTL its full time again."""
     request.datacenter()
+    check_read(request)
     session_id = _session_id(request)
     server = request.context.server
     session = server.state.sessions.table.get(session_id)
@@ -109,7 +126,7 @@ async def renew(request: Request) -> Answer:
         request.require("session", "write", session.node)
         if server.sessions.renew(session_id) is not None:
             return json_answer([session])
-    return text_answer(f"Session id '{session_id}' not found", 404)
+    return text_answer(f"Session id '{request.rest}' not found", 404)
 
 
 async def info(request: Request) -> Answer:
@@ -143,7 +160,7 @@ def _listed(request: Request, sessions: list[Session]) -> Answer:
 def _session_id(request: Request) -> str:
     if not request.rest:
         raise bad_request("Missing session")
-    return request.rest
+    return request.rest.lower()
 
 
 ROUTES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from portway.discovery.model.catalog import Wire
 
@@ -37,7 +37,10 @@ class SessionServiceCheck(Wire):
 
 
 class Session(Wire):
-    """A session. ``lock_delay`` is in nanoseconds; ``ttl`` is a Go duration or empty."""
+    """A session. ``lock_delay`` is in nanoseconds; ``ttl`` is a Go duration or empty.
+
+    ``checks`` is the old form of ``node_checks``, and may stand beside it.
+    """
 
     id: str
     name: str
@@ -45,10 +48,16 @@ class Session(Wire):
     lock_delay: int
     behavior: Literal["release", "delete"]
     ttl: str
-    node_checks: list[str]
+    node_checks: list[str] | None
     service_checks: list[SessionServiceCheck] | None
     create_index: int = 0
     modify_index: int = 0
+    checks: list[str] | UnsetType = UNSET
+
+    def check_ids(self) -> list[str]:
+        """The IDs of the checks it is bound to, each once."""
+        services = [check.id for check in self.service_checks or ()]
+        return list(dict.fromkeys([*(self.checks or ()), *(self.node_checks or ()), *services]))
 
 
 class Coordinate(Wire):

@@ -70,7 +70,7 @@ def create(server: Server, draft: Draft, session: Session) -> Session:
     node = draft.get(catalog.nodes, node_key(session.node))
     if node is None:
         raise SessionError("Missing node registration")
-    for check_id in (*session.node_checks, *(check.id for check in session.service_checks or ())):
+    for check_id in session.check_ids():
         check = draft.get(catalog.checks, check_key(session.node, check_id))
         if check is None:
             raise SessionError(f"Missing check '{check_id}' registration")

@@ -76,6 +76,5 @@ class Sessions:
 def check_keys(session: Session) -> Iterator[tuple[str, str]]:
     """Node key and ID of every check the session is bound to, each once."""
     node = session.node.lower()
-    ids = [*session.node_checks, *(check.id for check in session.service_checks or ())]
-    for check_id in dict.fromkeys(ids):
+    for check_id in session.check_ids():
         yield node, check_id
