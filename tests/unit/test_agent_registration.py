@@ -76,7 +76,7 @@ def test_defaults() -> None:
         "critical",
         "ttl",
     )
-    assert (only.service_id, only.interval, only.timeout) == ("web", "0s", "0s")
+    assert (only.service_id, only.interval, only.timeout) == ("web", "", "")
 
 
 def test_several_checks_are_numbered_beginning_with_check() -> None:

@@ -120,7 +120,13 @@ def _service_check(
     if not check_id:
         check_id = f"service:{service.id}" + (f":{position}" if count > 1 else "")
     name = d.name or f"Service '{service.service}' check"
-    return _check(d, check_id, name, node, service)
+    registered = _check(d, check_id, name, node, service)
+    shown = msgspec.structs.replace(
+        registered.check,
+        interval=str(d.interval) if d.interval else "",
+        timeout=str(d.timeout) if d.timeout else "",
+    )
+    return RegisteredCheck(shown, registered.definition)
 
 
 def _check(

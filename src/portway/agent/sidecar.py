@@ -33,26 +33,18 @@ def sidecar_of(
     if given is None:
         return None
     parent_id = parent.id or parent.name
-    proxy = given.proxy or ProxyDefinition()
     sidecar = msgspec.structs.replace(
         given,
         id=sidecar_id(parent_id),
         name=sidecar_name(parent),
-        kind="connect-proxy",
+        kind=given.kind or "connect-proxy",
         port=given.port or port_of(parent),
         address=given.address or parent.address,
         tags=given.tags or parent.tags,
         meta=given.meta or parent.meta,
         locality=given.locality or parent.locality,
-        enable_tag_override=given.enable_tag_override or parent.enable_tag_override,
         token=given.token or parent.token,
-        proxy=msgspec.structs.replace(
-            proxy,
-            destination_service_name=proxy.destination_service_name or parent.name,
-            destination_service_id=proxy.destination_service_id or parent_id,
-            local_service_address=proxy.local_service_address or "127.0.0.1",
-            local_service_port=proxy.local_service_port or parent.port,
-        ),
+        proxy=_proxy(parent, given.proxy or ProxyDefinition()),
     )
     if given.check is None and not given.checks:
         sidecar = msgspec.structs.replace(sidecar, checks=_default_checks(sidecar, parent_id))
@@ -80,12 +72,35 @@ def free_port(used: Container[int], lowest: int, highest: int) -> int:
     )
 
 
+def _proxy(parent: ServiceDefinition, given: ProxyDefinition) -> ProxyDefinition:
+    proxy = msgspec.structs.replace(
+        given,
+        destination_service_name=given.destination_service_name or parent.name,
+        destination_service_id=given.destination_service_id or parent.id or parent.name,
+    )
+    if proxy.local_service_socket_path:
+        return proxy
+    if not (proxy.local_service_address and proxy.local_service_port) and parent.socket_path:
+        return msgspec.structs.replace(proxy, local_service_socket_path=parent.socket_path)
+    return msgspec.structs.replace(
+        proxy,
+        local_service_address=proxy.local_service_address or "127.0.0.1",
+        local_service_port=proxy.local_service_port or parent.port,
+    )
+
+
 def _default_checks(sidecar: ServiceDefinition, parent_id: str) -> list[CheckDefinition]:
     return [
         CheckDefinition(
             name="Connect Sidecar Listening",
-            tcp=f"{sidecar.address or '127.0.0.1'}:{sidecar.port}",
+            tcp=f"{_host(sidecar)}:{sidecar.port}",
             interval=_LISTENING_INTERVAL,
         ),
         CheckDefinition(name=f"Connect Sidecar Aliasing {parent_id}", alias_service=parent_id),
     ]
+
+
+def _host(sidecar: ServiceDefinition) -> str:
+    """Where the sidecar listens: unless it says so, beside the service."""
+    host = sidecar.address or (sidecar.proxy.local_service_address if sidecar.proxy else "")
+    return f"[{host}]" if ":" in host else host

@@ -9,14 +9,14 @@ from typing import Any
 
 from portway.agent.agent import Agent
 from portway.agent.api.refusals import refusals
-from portway.agent.api.rows import agent_check, agent_service
+from portway.agent.api.rows import agent_service, health_check
 from portway.agent.local import LocalService
 from portway.agent.registry import UnknownServiceError
 from portway.agent.sidecar import sidecar_id, sidecar_name
-from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer, text_answer
+from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer
 from portway.discovery.api.blocking import changed, note_filtered
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import bad_request, not_found
+from portway.discovery.api.error import ApiError, bad_request, not_found
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -25,6 +25,7 @@ from portway.discovery.state import worst
 
 _HEALTH = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
 _SEVERITY = ("passing", "warning", "critical", "maintenance")
+_WORD = "text/plain"  # of a body that is one word
 _MAX_BODY = 1 << 20  # bytes of a definition
 
 
@@ -160,7 +161,7 @@ class ServicesApi:
         """The health of one service, told by the status code."""
         service_id = request.rest
         if not service_id:
-            raise bad_request("Missing serviceID")
+            raise ApiError(500, "Missing serviceID")
         entry = self._local.services.get(service_id)
         if entry is None:
             nothing = {"AggregatedStatus": CRITICAL, "Service": None, "Checks": None}
@@ -173,7 +174,7 @@ class ServicesApi:
         """The health of all services of a name; the worst decides."""
         name = request.rest
         if not name:
-            raise bad_request("Missing service Name")
+            raise ApiError(500, "Missing service Name")
         request.require("service", "read", name)
         entries = [
             entry
@@ -188,7 +189,9 @@ class ServicesApi:
 
     def _health(self, request: Request, code: int, reason: str, value: Any) -> Answer:
         request.answer_headers["X-Consul-Reason"] = reason
-        return text_answer(reason, code) if wants_text(request) else json_answer(value, code)
+        if wants_text(request):
+            return Answer(reason.encode(), code, _WORD)
+        return json_answer(value, code)
 
     def _state(self, entry: LocalService) -> tuple[str, dict[str, Any]]:
         checks = [
@@ -200,7 +203,7 @@ class ServicesApi:
         return status, {
             "AggregatedStatus": status,
             "Service": self._row(entry),
-            "Checks": [agent_check(check) for check in checks],
+            "Checks": [health_check(check) for check in checks],
         }
 
     def _row(self, entry: LocalService) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Answer(msgspec.Struct):
     headers: dict[str, str] = {}
 
 
-EMPTY = Answer()
+EMPTY = Answer(content_type=JSON)
 
 
 def _plain(value: Any) -> Any:

@@ -117,7 +117,7 @@ class App:
             if _clean(path).startswith(blocked):
                 raise ApiError(403, "Endpoint is blocked by agent configuration")
         if request.method == "OPTIONS":
-            return Answer(headers={"Allow": route.allow})
+            return Answer(content_type=JSON, headers={"Allow": route.allow})
         handler = route.methods.get(request.method)
         if handler is None:
             answer = text_answer(f"method {request.method} not allowed", 405)
@@ -176,7 +176,7 @@ class App:
             request.scope["portway.task"] = asyncio.current_task()
             await _stream(body, answer.status, headers, send)
             return
-        if answer.content_type == JSON and (
+        if body and answer.content_type == JSON and (
             self.context.settings.dev_mode or request.has("pretty")
         ):
             body = msgspec.json.format(body, indent=4)
