@@ -284,7 +284,10 @@ def test_maintenance_of_the_node(agent: Running) -> None:
         assert agent.checks() == {}
     agent.done("agent/maintenance?enable=true")
     notes = agent.json("agent/checks")["_node_maintenance"]["Notes"]
-    assert notes == "Maintenance mode is enabled for this node, but no reason was provided."
+    assert notes == (
+        "Maintenance mode is enabled for this node, but no reason was provided. "
+        "This is a default message."
+    )
 
 
 # Services

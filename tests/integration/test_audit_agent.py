@@ -489,7 +489,8 @@ def test_maintenance(client: Client) -> None:
     assert (node["Name"], node["Notes"]) == ("Node Maintenance Mode", "broken")
     assert (service["Name"], service["ServiceID"]) == ("Service Maintenance Mode", "web")
     assert service["Notes"] == (
-        "Maintenance mode is enabled for this service, but no reason was provided."
+        "Maintenance mode is enabled for this service, but no reason was provided. "
+        "This is a default message."
     )
     assert {node["Status"], service["Status"]} == {"critical"}
     assert {node["Type"], service["Type"]} == {"maintenance"}

@@ -46,14 +46,15 @@ def test_members(agent: FakeAgent, consul: Consul) -> None:
         "zed    10.0.0.1:8301  alive   client   1.22.0  2         dc1  default    <default>",
         "odd    10.0.0.1:8301  none    unknown  1.22.0  2         dc1  team       alpha",
     ]
-    assert agent.questions[0].params == {}
+    assert agent.questions[0].params == {"segment": "_all"}
 
 
 def test_members_detailed(agent: FakeAgent, consul: Consul) -> None:
     agent.answer("GET", "/agent/members", MEMBERS[:1])
     assert consul("members", "-detailed").out.splitlines() == [
         "Node  Address        Status  Tags",
-        "zed   10.0.0.1:8301  alive   build=1.22.0:abc,dc=dc1,role=node,vsn=2",
+        "zed   10.0.0.1:8301  alive   ap=default,build=1.22.0:abc,dc=dc1,role=node,"
+        "segment=<default>,vsn=2",
     ]
 
 
@@ -260,7 +261,7 @@ def test_event(agent: FakeAgent, consul: Consul) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "Event name is required"),
+        ([], "Event name must be specified"),
         (["-name=x", "a", "b"], "Too many command line arguments."),
         (["-name=x", "-tag=t"], "Cannot provide tag filter without service filter."),
     ],
@@ -352,8 +353,14 @@ def test_keyring_changed(
     ("argv", "said"),
     [
         (["-list", "-use=k"], "Only a single action is allowed"),
-        (["-use=k", "-local-only"], "-local-only can only be set for list requests"),
-        (["-list", "-relay-factor=6"], "relay-factor: 6 is not between 0 and 5"),
+        (
+            ["-use=k", "-local-only"],
+            "Error validating local-only: local-only can only be set for list requests",
+        ),
+        (
+            ["-list", "-relay-factor=6"],
+            "Error parsing relay factor: Relay factor must be in range: [0, 5]",
+        ),
     ],
 )
 def test_keyring_wrongly(agent: FakeAgent, consul: Consul, argv: list[str], said: str) -> None:

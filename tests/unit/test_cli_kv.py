@@ -39,7 +39,6 @@ def b64(text: bytes) -> str:
     ("argv", "params", "said"),
     [
         (["web/limit", "5"], {}, "Success! Data written to: web/limit"),
-        (["/web/limit", "5"], {}, "Success! Data written to: web/limit"),
         (["-flags=18446744073709551615", "web/limit", "5"], {"flags": str(2**64 - 1)}, None),
         (["-cas", "web/limit", "5"], {"cas": "0"}, None),
         (["-cas", "-modify-index", "7", "web/limit", "5"], {"cas": "7"}, None),
@@ -70,7 +69,11 @@ def test_put(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["-cas", "k", "5"], "Error! Did not write to k: CAS failed"),
+        (
+            ["-cas", "k", "5"],
+            "Error! Did not write to k: CAS performed with index=0 and key already exists.",
+        ),
+        (["-cas", "-modify-index=4", "k", "5"], "Error! Did not write to k: CAS failed"),
         (["-acquire", "-session=s", "k"], "Error! Did not acquire lock"),
         (["-release", "-session=s", "k"], "Error! Did not release lock"),
     ],
@@ -91,10 +94,13 @@ def test_put_failed(agent: FakeAgent, consul: Consul) -> None:
     ("argv", "said"),
     [
         ([], "Error! Missing KEY argument"),
-        (["/"], "Error! Missing KEY argument"),
+        (["/a"], "Error! Failed writing data: Invalid key. Key must not begin with a '/': /a"),
         (["a", "b", "c"], "Error! Too many arguments (expected 1 or 2, got 3)"),
         (["-acquire", "a"], "Error! Missing -session (required with -acquire and -release)"),
-        (["-base64", "a", "%"], "Error! Cannot base 64 decode data"),
+        (
+            ["-base64", "a", "%"],
+            "Error! Cannot base 64 decode data: illegal base64 data at input byte 0",
+        ),
         (
             ["a", "@/nowhere"],
             "Error! Failed to read file: open /nowhere: no such file or directory",
@@ -256,7 +262,10 @@ def test_delete_refused(agent: FakeAgent, consul: Consul) -> None:
     ("argv", "said"),
     [
         ([], "Error! Missing KEY argument"),
-        (["-cas", "k"], "Must specify -modify-index with -cas!"),
+        (
+            ["-cas", "k"],
+            "Cannot delete a key that does not exist. Provide a -modify-index greater than than 0.",
+        ),
         (["-modify-index=1", "k"], "Cannot specify -modify-index without -cas!"),
         (["-cas", "-recurse", "-modify-index=1", "k"], "Cannot specify both -cas and -recurse!"),
         (["k", "-recurse"], "Too many arguments (expected 1, got 2)"),

@@ -12,8 +12,10 @@ from portway.discovery.model import (
     Service,
 )
 
-_NODE_REASON = "Maintenance mode is enabled for this node, but no reason was provided."
-_SERVICE_REASON = "Maintenance mode is enabled for this service, but no reason was provided."
+_REASON = (
+    "Maintenance mode is enabled for this {}, but no reason was provided. "
+    "This is a default message."
+)
 
 
 def maintenance_id(service_id: str) -> str:
@@ -31,7 +33,7 @@ def maintenance_definition(service_id: str, reason: str) -> CheckDefinition:
     return CheckDefinition(
         check_id=maintenance_id(service_id),
         name="Service Maintenance Mode" if service_id else "Node Maintenance Mode",
-        notes=reason or (_SERVICE_REASON if service_id else _NODE_REASON),
+        notes=reason or _REASON.format("service" if service_id else "node"),
         service_id=service_id,
     )
 

@@ -66,21 +66,23 @@ class _Kind(_ParamType):
 def _integer(text: str) -> int:
     value = int(text, 0)
     if not -(1 << 63) <= value < 1 << 63:
-        raise ValueError(text)
+        raise goflags.FlagError("value out of range")
     return value
 
 
 def _unsigned(text: str) -> int:
     value = int(text, 0)
-    if not 0 <= value < 1 << 64:
+    if value < 0:
         raise ValueError(text)
+    if value >= 1 << 64:
+        raise goflags.FlagError("value out of range")
     return value
 
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise goflags.FlagError("it must be KEY=VALUE")
+        raise goflags.FlagError(f'Missing "=" value in argument: {text}')
     return key, value
 
 

@@ -21,13 +21,25 @@ def event(
     Events are not delivered reliably, nor in order.
     """
     if not name:
-        raise Wrong("Event name is required")
-    if len(args) > 1:
-        raise Wrong("Too many command line arguments.")
+        raise Wrong("Event name must be specified")
+    _check("node", node)
+    _check("service", service)
+    _check("tag", tag)
     if tag and not service:
         raise Wrong("Cannot provide tag filter without service filter.")
+    if len(args) > 1:
+        raise Wrong("Too many command line arguments.")
     params = {"node": node or None, "service": service or None, "tag": tag or None}
     payload = args[0].encode(errors="surrogateescape") if args else None
     with failing("Error firing event"):
         fired = client.put(f"event/fire/{name}", params, payload).json()
     click.echo(f"Event ID: {fired['ID']}")
+
+
+def _check(what: str, regexp: str) -> None:
+    from portway.discovery.operations.patterns import pattern
+
+    try:
+        pattern(regexp)
+    except ValueError as error:
+        raise Wrong(f"Failed to compile {what} filter regexp: {error}") from None

@@ -42,16 +42,20 @@ def keyring(
     use: str,
 ) -> None:
     """List and change the keys that members of the cluster encrypt their messages with."""
-    no_arguments(args)
     actions = sum(map(bool, (install, list, list_primary, remove, use)))
     if not actions:
-        raise Wrong("One of -install, -list, -list-primary, -remove or -use must be given")
+        context = click.get_current_context()
+        click.echo(context.get_help(), err=True)
+        context.exit(1)
+    no_arguments(args)
     if actions > 1:
         raise Wrong("Only a single action is allowed")
     if not 0 <= relay_factor <= _MOST_RELAYS:
-        raise Wrong(f"relay-factor: {relay_factor} is not between 0 and {_MOST_RELAYS}")
+        raise Wrong(
+            f"Error parsing relay factor: Relay factor must be in range: [0, {_MOST_RELAYS}]"
+        )
     if local_only and not (list or list_primary):
-        raise Wrong("-local-only can only be set for list requests")
+        raise Wrong("Error validating local-only: local-only can only be set for list requests")
     params = {
         "relay-factor": relay_factor or None,
         "local-only": "true" if local_only else None,

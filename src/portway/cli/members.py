@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -38,9 +37,11 @@ def members(
     The exit code is 2 if there is none that fits.
     """
     no_arguments(args)
+    from portway.discovery.operations.patterns import pattern
+
     try:
-        wanted = re.compile(status)
-    except re.error as error:
+        wanted = pattern(status)
+    except ValueError as error:
         fail(f"Failed to compile status regexp: {error}")
     params = {"wan": "1" if wan else None, "segment": segment or None, "filter": filter or None}
     with failing("Error retrieving members"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from portway.cli.client import ApiError, Client
-from portway.cli.command import Wrong, command, fail, failing, flag, no_arguments
+from portway.cli.command import Wrong, command, fail, failing, flag
 
 
 @command("join", "ADDRESS...")
@@ -29,7 +29,8 @@ def join(client: Client, args: tuple[str, ...], wan: bool) -> None:
 @command("leave")
 def leave(client: Client, args: tuple[str, ...]) -> None:
     """Make the agent leave its cluster gracefully and stop."""
-    no_arguments(args)
+    if args:
+        raise Wrong(f"Error found unexpected args: [{' '.join(args)}]")
     with failing("Error leaving"):
         client.put("agent/leave")
     click.echo("Graceful leave complete")

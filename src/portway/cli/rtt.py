@@ -54,8 +54,8 @@ def _of_nodes(client: Client) -> dict[str, dict[str, Any]]:
 
 def _of_servers(client: Client, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     for name in names:
-        if "." not in name:
-            raise Wrong(f"Invalid node name {name}; with -wan it is NODE.DATACENTER")
+        if name.count(".") != 1:
+            raise Wrong("Node names must be specified as <node name>.<datacenter> with -wan")
     with failing("Error getting coordinates"):
         areas = client.get("coordinate/datacenters").json()
     return {

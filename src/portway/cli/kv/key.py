@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 _LABEL = 17  # columns before the value
+_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
 
 def path(key: str) -> str:
@@ -26,7 +26,12 @@ def shown(entry: dict[str, Any], as_base64: bool) -> bytes:
 
 
 def detailed(entry: dict[str, Any], as_base64: bool) -> bytes:
-    """All of an entry, one field a line."""
+    """All of an entry, one field a line, the value last."""
+    return f"{about(entry)}{'Value':<{_LABEL}}".encode() + shown(entry, as_base64)
+
+
+def about(entry: dict[str, Any]) -> str:
+    """All of an entry but its value, one field a line, each with its end."""
     rows = [
         ("CreateIndex", entry["CreateIndex"]),
         ("Flags", entry["Flags"]),
@@ -34,15 +39,35 @@ def detailed(entry: dict[str, Any], as_base64: bool) -> bytes:
         ("LockIndex", entry["LockIndex"]),
         ("ModifyIndex", entry["ModifyIndex"]),
         ("Session", entry.get("Session") or "-"),
-        ("Value", ""),
     ]
-    text = "\n".join(f"{label:<{_LABEL}}{field}" for label, field in rows)
-    return text.encode() + shown(entry, as_base64)
+    return "".join(f"{label:<{_LABEL}}{field}\n" for label, field in rows)
 
 
 def decoded(text: bytes | str) -> bytes:
-    """What base64 text stands for. Raises ValueError on any other text."""
-    try:
-        return base64.b64decode(text.strip(), validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
+    """What base64 text stands for; ends of lines count for nothing.
+
+    Raises ValueError on any other text, saying at which byte it goes wrong.
+    """
+    content = text if isinstance(text, bytes) else text.encode()
+    if (wrong := _illegal(content)) is not None:
+        raise ValueError(f"illegal base64 data at input byte {wrong}")
+    return base64.b64decode(content)
+
+
+def _illegal(text: bytes) -> int | None:
+    """The byte where ``text`` stops to be padded base64, counted as Go counts it."""
+    letters = [(at, byte) for at, byte in enumerate(text) if byte not in b"\r\n"]
+    for number, (at, byte) in enumerate(letters):
+        if byte in _ALPHABET:
+            continue
+        if byte != ord("=") or number % 4 < 2:
+            return at
+        padding = 4 - number % 4
+        found = letters[number : number + padding]
+        if len(found) < padding:
+            return len(text)
+        if found[-1][1] != ord("="):
+            return found[-1][0] - 1
+        after = letters[number + padding :]
+        return after[0][0] if after else None
+    return len(text) - len(letters) % 4 if len(letters) % 4 else None

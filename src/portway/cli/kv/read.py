@@ -9,8 +9,8 @@ import click
 
 from portway.cli.client import ApiError, Client
 from portway.cli.command import UINT, Failed, Wrong, command, fail, flag
+from portway.cli.kv.key import about, path, shown, value
 from portway.cli.kv.key import detailed as all_of
-from portway.cli.kv.key import path, shown, value
 from portway.cli.output import go_json, print_json, table
 
 _SHOWN = 60  # characters of a value in the list of versions
@@ -49,7 +49,9 @@ def get(
     if version and index:
         raise Wrong("Cannot specify both -version and -index!")
     try:
-        if keys:
+        if keys and recurse:
+            _print_names(_below(client, key), detailed)
+        elif keys:
             found = client.get(f"kv/{key}", {"keys": True, "separator": separator}, missing=[404])
             for name in found.json() if found.status == 200 else []:
                 click.echo(name)
@@ -61,6 +63,14 @@ def get(
             click.echo(all_of(entry, base64) if detailed else shown(entry, base64))
     except ApiError as error:
         fail(f"Error querying Consul agent: {error}")
+
+
+def _print_names(entries: list[dict[str, Any]], detailed: bool) -> None:
+    for number, entry in enumerate(entries):
+        if detailed:
+            click.echo(("\n" if number else "") + about(entry))
+        else:
+            click.echo(entry["Key"])
 
 
 def _print_all(entries: list[dict[str, Any]], detailed: bool, base64: bool) -> None:

@@ -12,6 +12,8 @@ from portway.cli.command import UINT, Wrong, command, fail, flag
 from portway.cli.data import data
 from portway.cli.kv.key import decoded, path
 
+_EXISTS = "CAS performed with index=0 and key already exists."
+
 
 @command("put", "KEY [DATA]", server=True)
 @flag("acquire", bool, "Lock the key for the -session; the key is made if there is none.")
@@ -43,21 +45,22 @@ def put(
         raise Wrong(f"Error! Too many arguments (expected 1 or 2, got {len(args)})")
     if (acquire or release) and not session:
         raise Wrong("Error! Missing -session (required with -acquire and -release)")
-    key = path(args[0])
-    if not key:
-        raise Wrong("Error! Missing KEY argument")
+    key = args[0]
     try:
         content = data(args[1]) if len(args) > 1 else b""
         content = decoded(content) if base64 else content
     except OSError as error:
         fail(f"Error! {error}")
-    except ValueError:
-        fail("Error! Cannot base 64 decode data")
+    except ValueError as error:
+        fail(f"Error! Cannot base 64 decode data: {error}")
+    if key.startswith("/"):
+        fail(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {key}")
     params: dict[str, object] = {"flags": flags} if flags else {}
     failed, done = "CAS failed", f"Success! Data written to: {key}"
     if cas:
         params["cas"] = modify_index
-        failed = f"Error! Did not write to {key}: CAS failed"
+        reason = "CAS failed" if modify_index else _EXISTS
+        failed = f"Error! Did not write to {key}: {reason}"
     elif acquire:
         params["acquire"] = session
         failed, done = "Error! Did not acquire lock", f"Success! Lock acquired on: {key}"
@@ -96,7 +99,9 @@ def delete(
     if not key and not recurse:
         raise Wrong("Error! Missing KEY argument")
     if cas and not modify_index:
-        raise Wrong("Must specify -modify-index with -cas!")
+        raise Wrong(
+            "Cannot delete a key that does not exist. Provide a -modify-index greater than than 0."
+        )
     if modify_index and not cas:
         raise Wrong("Cannot specify -modify-index without -cas!")
     if recurse and cas:
@@ -133,6 +138,8 @@ def import_(client: Client, args: tuple[str, ...], prefix: str) -> None:
         raise Wrong("Error! Missing DATA argument")
     if len(args) > 1:
         raise Wrong(f"Error! Too many arguments (expected 1, got {len(args)})")
+    if not args[0]:
+        raise Wrong("Error! Empty DATA argument")
     try:
         entries = _entries(data(args[0]))
     except OSError as error:
@@ -155,6 +162,8 @@ def import_(client: Client, args: tuple[str, ...], prefix: str) -> None:
 def _entries(text: bytes) -> list[tuple[str, int, str]]:
     """Key, flags and value in base64 of each entry. Raises ValueError, saying which is wrong."""
     tree = json.loads(text)
+    if tree is None:
+        return []
     if not isinstance(tree, list):
         raise ValueError("it is not a list of entries, as kv export prints")
     found = []
