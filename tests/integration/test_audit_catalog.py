@@ -21,7 +21,7 @@ async def three(discovery: Discovery) -> None:
             Node=name,
             Address="10.0.0.1",
             NodeMeta={"rack": rack, "env": "test"},
-            Service={"Service": "web", "Tags": tags, "Connect": {"Native": True}},
+            Service={"Service": "web", "Port": 1, "Tags": tags, "Connect": {"Native": True}},
             Check={"Name": f"of {name}", "ServiceID": "web", "Status": status},
         )
 

@@ -62,7 +62,7 @@ async def test_what_was_removed_before_a_restart_is_told_after_it(
         await discovery.register(
             Node=f"n{number}",
             Address=f"10.0.0.{number}",
-            Service={"Service": "web", "Connect": {"Native": True}},
+            Service={"Service": "web", "Port": 1, "Connect": {"Native": True}},
             Check={"Name": "c", "Status": "passing", "ServiceID": "web"},
         )
         await discovery.put(f"/v1/kv/p/{number}", b"x")

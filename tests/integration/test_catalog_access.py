@@ -49,7 +49,7 @@ async def guarded() -> AsyncIterator[Guarded]:
             body = {
                 "Node": node,
                 "Address": "10.0.0.1",
-                "Service": {"Service": name, "Connect": {"Native": True}},
+                "Service": {"Service": name, "Port": 1, "Connect": {"Native": True}},
                 "Checks": [
                     {"CheckID": f"{name}-up", "Status": "passing", "ServiceID": name},
                     {"CheckID": "disk", "Status": "passing"},

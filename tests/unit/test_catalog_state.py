@@ -72,7 +72,7 @@ def shown(catalog: Catalog) -> dict[str, Any]:
                     (one.node, one.service, one.all_checks(), one.status())
                     for one in named.ordered()
                 ],
-                dict(named.tags),
+                named.tags(),
             )
             for key, named in names.items()
         }

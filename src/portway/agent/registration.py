@@ -5,7 +5,6 @@ The rules and texts are those of Consul's agent. Everything here is pure.
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
 from typing import Any, NamedTuple, get_args
 
@@ -29,12 +28,15 @@ from portway.discovery.model import (
     plain_proxy,
 )
 from portway.discovery.model.catalog import Expose, MeshGateway
-from portway.discovery.operations.service_rules import ANY_ADDRESS, multierror, problems_of
+from portway.discovery.operations.service_rules import (
+    ANY_ADDRESS,
+    meta_problem,
+    multierror,
+    problems_of,
+)
 
 _KINDS = get_args(ServiceKind)
 _STATUSES = ("passing", "warning", "critical")
-_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
-_META_PAIRS, _META_KEY_LENGTH, _META_VALUE_LENGTH = 64, 128, 512
 _MOST_WEIGHT = 65535
 
 
@@ -165,27 +167,6 @@ def _check_status(status: str, message: str) -> None:
         raise RegistrationError(message)
 
 
-def meta_problem(meta: dict[str, str], *, gateway: bool = False) -> str:
-    """What is wrong with metadata of a service or node, or nothing."""
-    if len(meta) > _META_PAIRS:
-        return f"Node metadata cannot contain more than {_META_PAIRS} key/value pairs"
-    for key, value in meta.items():
-        problem = ""
-        if not key:
-            problem = "Key cannot be blank"
-        elif not _META_KEY.fullmatch(key):
-            problem = "Key contains invalid characters"
-        elif len(key) > _META_KEY_LENGTH:
-            problem = f"Key is too long (limit: {_META_KEY_LENGTH} characters)"
-        elif key.startswith("consul-") and not (gateway and key == "consul-wan-federation"):
-            problem = "Key prefix 'consul-' is reserved for internal use"
-        elif len(value) > _META_VALUE_LENGTH:
-            problem = f"Value is too long (limit: {_META_VALUE_LENGTH} characters)"
-        if problem:
-            return f"Couldn't load metadata pair ('{key}', '{value}'): {problem}"
-    return ""
-
-
 def _check_weights(weights: Weights) -> None:
     if weights.passing < 1:
         raise RegistrationError("Invalid Weights: Passing must be greater than 0")
@@ -236,6 +217,10 @@ def _proxy(d: ProxyDefinition | None) -> Proxy:
     fields: dict[str, Any] = {name: getattr(d, name) for name in d.__struct_fields__}
     fields["mesh_gateway"] = d.mesh_gateway or MeshGateway()
     fields["expose"] = d.expose or Expose()
+    fields["upstreams"] = [
+        one if one.destination_type else msgspec.structs.replace(one, destination_type="service")
+        for one in d.upstreams
+    ]
     for name, known in (
         ("mode", ("", "transparent", "direct")),
         ("mutual_tls_mode", ("", "strict", "permissive")),

@@ -27,6 +27,9 @@ GUARDED = {
 }
 """Access control that denies everything but to MANAGEMENT."""
 
+NEWER = "Consul 1.22"
+"""In the place of a row: what 1.22 does, which Portway is measured by, and 1.21, which runs, not."""
+
 DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility-consul.md"
 
 Scenario = Callable[[World], None]
@@ -95,7 +98,7 @@ def play(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                     scenario(world)
                 real = worlds[0].steps
                 wrong = [one for world in worlds[1:] for one in differences(real, world.steps)]
-                named = {row for step in real for row in step.differs} - rows_of_document()
+                named = {row for step in real for row in step.differs} - rows_of_document() - {NEWER}
                 wrong.extend(f"{row!r} is no row of {DOCUMENT.name}" for row in sorted(named))
                 if wrong:
                     pytest.fail("\n".join(wrong), pytrace=False)

@@ -30,6 +30,7 @@ _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 _MOMENT = re.compile(
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|UTC|[+-]\d\d:?\d\d))*( m=\+[\d.]+)?"
 )
+_BUILT_IN = "00000000-0000-0000-0000-0000000000"
 _INDEX = re.compile(r"(Index|LTime)$")
 _NUMBERED = re.compile(r"\b((?:Create|Modify|Lock)Index\s*[:=]?\s*)\d+")
 _SERIAL = re.compile(r"(SOA \S+ \S+) \d+")
@@ -60,8 +61,8 @@ class Names:
         return _NUMBERED.sub(r"\1<index>", text)
 
     def _id(self, value: str) -> str:
-        if value.startswith("00000000-0000-0000-0000-0000000000"):
-            return value  # built-in objects
+        if value.startswith(_BUILT_IN):
+            return value
         return self._ids.setdefault(value, f"<id {len(self._ids) + 1}>")
 
 
@@ -92,7 +93,11 @@ def of_json(value: Any, names: Names, at: str = "json") -> Facts:
     if isinstance(value, dict) and value:
         facts: Facts = {}
         for key, one in value.items():
-            if _INDEX.search(key) and isinstance(one, int):
+            if key == "ServicePorts" and one is None:
+                continue  # of 1.22: the real one that runs is older
+            if key == "Hash" and _links_by_id(value):
+                facts[f"{at}.{key}"] = "<hash of random IDs>"
+            elif _INDEX.search(key) and isinstance(one, int):
                 facts[f"{at}.{key}"] = "<index>" if one else 0
             else:
                 facts |= of_json(one, names, f"{at}.{names.text(key)}")
@@ -108,6 +113,11 @@ def of_json(value: Any, names: Names, at: str = "json") -> Facts:
         text = names.text(str(value))
         return {at: value if text == str(value) else text}
     return {at: value}
+
+
+def _links_by_id(value: Mapping[str, Any]) -> bool:
+    links = (value.get("Policies") or []) + (value.get("Roles") or [])
+    return any("ID" in link and not link["ID"].startswith(_BUILT_IN) for link in links)
 
 
 def _ordered(value: Any) -> Any:

@@ -53,7 +53,7 @@ async def _write(request: Request, operation: Callable[[Draft], None]) -> None:
 
 def _check_datacenter(request: Request, named: str) -> None:
     own = request.datacenter()
-    if named and named.lower() != own:
+    if named and named != own:
         raise ApiError(500, "No path to datacenter")
 
 
@@ -78,8 +78,6 @@ async def nodes(request: Request) -> Answer:
         found = [row async for row in in_turns(shown) if accepts(row)]
         return sort_near(request, found, lambda row: row.node)
 
-    if selection.of_peer(request):
-        return raw_json(b"[]")
     if selection.sees_all(request) and not request.has("near"):
         key = ("nodes", meta, request.param("filter"))
         return await _kept(request, key, index, lambda: rows(catalog.read_hosts().value))
@@ -112,8 +110,6 @@ async def services(request: Request) -> Answer:
                 known.update(dict.fromkeys(instance.service.tags))
         return {name: list(known) for name, known in tags.items()}
 
-    if selection.of_peer(request):
-        return raw_json(b"{}")
     if selection.sees_all(request):
         return await _kept(request, ("services", meta, request.param("filter")), index, names)
     found = await names()
@@ -126,7 +122,7 @@ async def services(request: Request) -> Answer:
 
 def _every_instance(request: Request) -> Iterable[Instance]:
     for named in request.context.server.state.catalog.by_name.values():
-        yield from named.instances.values()
+        yield from named.ordered()
 
 
 async def service(request: Request) -> Answer:
@@ -154,7 +150,7 @@ async def node_services(request: Request) -> Answer:
     found, shown = await _node_services(request)
     datacenter = request.context.settings.datacenter
     row = None if found is None else node_row(found.node, datacenter)
-    return json_answer({"Node": row, "Services": shown})
+    return json_answer({"Node": row, "Services": shown or None})
 
 
 async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:
@@ -166,12 +162,7 @@ async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:
     accepts = row_filter(request, Service)
     catalog = request.context.server.state.catalog
 
-    def query() -> Reading[Host | None]:
-        if selection.of_peer(request):
-            return Reading(None, catalog.nodes.topic.index, (), found=False)
-        return catalog.read_host(name, by_id=True)
-
-    host = (await read(request, query)).value
+    host = (await read(request, lambda: catalog.read_host(name, by_id=True))).value
     if host is None:
         return None, []
     if not request.allows("node", "read", host.node.node):

@@ -63,7 +63,8 @@ async def checks(request: Request) -> Answer:
         reading = catalog.read_service(name)
 
         def rows() -> list[Check]:
-            return [one.checks[key] for one in reading.value for key in sorted(one.checks)]
+            found = [check for one in reading.value for check in one.checks.values()]
+            return sorted(found, key=lambda check: (check.node.lower(), check.check_id))
 
         return Reading(_Checks(rows), reading.index, reading.topics)
 
@@ -104,8 +105,6 @@ async def _answer(request: Request, query: Callable[[], Reading[_Checks]]) -> An
     catalog = request.context.server.state.catalog
 
     def with_nodes() -> Reading[_Checks]:
-        if selection.of_peer(request):
-            return Reading(_Checks(list), catalog.extinction.index, ())
         reading = query()
         if not meta:
             return reading

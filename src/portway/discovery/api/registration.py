@@ -10,7 +10,7 @@ from msgspec.structs import asdict, fields
 
 from portway.config import Duration
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import bad_request
+from portway.discovery.api.error import bad_request, refused
 from portway.discovery.model import (
     CRITICAL,
     Check,
@@ -64,6 +64,7 @@ class _Run(Wire):
     alias_node: str = ""
     alias_service: str = ""
     output_max_size: int = 0
+    session_name: str = ""
 
 
 class CheckBody(Wire):
@@ -92,6 +93,11 @@ class _Connect(Wire):
     native: bool = False
 
 
+class _Weights(Wire):
+    passing: int = 0
+    warning: int = 0
+
+
 class ServiceBody(Wire):
     """A service as it is registered in the catalog."""
 
@@ -105,7 +111,7 @@ class ServiceBody(Wire):
     port: int = 0
     ports: list[ServicePort] = []
     socket_path: str = ""
-    weights: Weights | None = None
+    weights: _Weights | None = None
     enable_tag_override: bool = False
     locality: Locality | None = None
     proxy: ProxyDefinition | None = None
@@ -149,6 +155,7 @@ class _Register(Wire):
 class _Deregister(Wire):
     datacenter: str = ""
     node: str = ""
+    address: str = ""
     service_id: str = ""
     check_id: str = ""
     peer_name: str = ""
@@ -161,7 +168,7 @@ def registration_of(body: bytes) -> tuple[Registration, str]:
     refuse_peers([given.peer_name, *(one.peer_name for one in bodies)])
     service = None if given.service is None else service_of(given.service)
     node = Node(
-        id=given.id.lower(),
+        id=given.id,
         node=given.node,
         address=given.address,
         tagged_addresses=given.tagged_addresses,
@@ -183,7 +190,7 @@ def node_of(body: NodeBody) -> Node:
     """The node a body describes."""
     refuse_peers([body.peer_name])
     return Node(
-        id=body.id.lower(),
+        id=body.id,
         node=body.node,
         address=body.address,
         tagged_addresses=body.tagged_addresses,
@@ -218,11 +225,13 @@ def service_of(body: ServiceBody) -> Service:
     )
 
 
-def _weights(given: Weights | None) -> Weights:
+def _weights(given: _Weights | None) -> Weights:
     """Weights that make sense; clients that do not care send zeros, which stand for the default."""
     if given is None or given.passing < 1 or given.warning < 0:
         return Weights()
-    return Weights() if max(given.passing, given.warning) > _MOST_WEIGHT else given
+    if max(given.passing, given.warning) > _MOST_WEIGHT:
+        return Weights()
+    return Weights(given.passing, given.warning)
 
 
 def proxy_of(given: ProxyDefinition | None) -> Proxy:
@@ -254,8 +263,8 @@ def check_of(body: CheckBody) -> Check:
         notes=body.notes,
         output=body.output,
         service_id=body.service_id,
-        service_name="",
-        service_tags=[],
+        service_name=body.service_name,
+        service_tags=body.service_tags,
         type=body.type,
         interval=body.interval,
         timeout=body.timeout,
@@ -266,14 +275,15 @@ def check_of(body: CheckBody) -> Check:
 
 def _run(given: _Run) -> CheckRun:
     values = asdict(given)
+    del values["session_name"]  # says nothing about how a check runs
     for name, value in values.items():
         if isinstance(value, Duration):
             values[name] = str(value) if value else ""
+    values["ttl"] = round(given.ttl * 1e9)
     return CheckRun(**values)
 
 
 def refuse_peers(names: Iterable[str]) -> None:
-    """Refuse what is said to be a peer's: there are no peerings. Raises ApiError (400)."""
-    for name in names:
-        if name:
-            raise bad_request(f'Invalid PeerName "{name}": there is no such peering')
+    """Refuse what is said to be a peer's: only peerings bring that. Raises ApiError (500)."""
+    if any(names):
+        raise refused("cannot register requests with PeerName in them")

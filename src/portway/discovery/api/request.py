@@ -161,7 +161,7 @@ class Request:
         """The datacenter asked for, which must be this one. Raises ApiError (500)."""
         own = self.context.settings.datacenter
         wanted = self.param("datacenter") or self.param("dc")
-        if wanted and wanted.lower() != own:
+        if wanted and wanted != own:
             raise ApiError(500, "No path to datacenter")
         return own
 

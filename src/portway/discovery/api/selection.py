@@ -76,5 +76,6 @@ def visible_hosts(request: Request, hosts: Iterable[Host]) -> list[Host]:
 
 def set_cache_headers(request: Request) -> None:
     """The headers of ``?cached``: the state in memory is such a cache, and never behind."""
-    if request.has("cached") and request.context.settings.use_cache:
+    consistent = request.has("consistent")  # which is refused
+    if request.has("cached") and request.context.settings.use_cache and not consistent:
         request.answer_headers |= {"X-Cache": "HIT", "Age": "0"}

@@ -144,7 +144,7 @@ def _operation(request: Request, index: int, given: _Operation) -> Operation:
 
 
 def _check_datacenter(request: Request, named: str) -> None:
-    if named and named.lower() != request.datacenter():
+    if named and named != request.datacenter():
         raise ApiError(500, "No path to datacenter")
 
 

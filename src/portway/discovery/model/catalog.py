@@ -117,21 +117,28 @@ class EnvoyExtension(Wire):
     envoy_version: str = ""
 
 
-class Upstream(Wire):
-    """One service a proxy lets its application reach."""
+def _nothing() -> Literal[""]:
+    return ""
 
-    destination_type: Literal["", "service", "prepared_query"] = "service"
+
+class Upstream(Wire):
+    """One service a proxy lets its application reach.
+
+    What has a factory is written whatever it is.
+    """
+
+    destination_type: Literal["", "service", "prepared_query"] = field(default_factory=_nothing)
     destination_namespace: str = ""
     destination_partition: str = ""
     destination_peer: str = ""
     destination_name: str = ""
-    datacenter: str = ""
+    datacenter: str = field(default_factory=str)
     local_bind_address: str = ""
     local_bind_port: int = 0
     local_bind_socket_path: str = ""
     local_bind_socket_mode: str = ""
     config: dict[str, Any] = {}
-    mesh_gateway: MeshGateway | None = None
+    mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     centrally_configured: bool = False
 
 
@@ -183,7 +190,7 @@ class Service(Wire, kw_only=True):
     address: str
     tagged_addresses: dict[str, ServiceAddress] | None = None
     meta: dict[str, str] | None
-    port: int
+    port: int = 0
     ports: list[ServicePort] | None = None
     socket_path: str = ""
     weights: Weights
@@ -222,7 +229,8 @@ class CheckRun(Wire):
     shell: str = ""
     alias_node: str = ""
     alias_service: str = ""
-    ttl: str = ""
+    ttl: int = 0
+    """Nanoseconds; the others are texts."""
     output_max_size: int = 0
 
 

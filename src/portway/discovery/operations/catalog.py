@@ -121,6 +121,11 @@ def completed_service(service: Service) -> Service:
     problem = problem_of(service)
     if problem:
         raise CatalogError(problem)
+    if not (service.service or service.id):
+        raise CatalogError(
+            "service name (Service.Service) is required; both Service ID (Service.ID) and Service "
+            "Name cannot be empty"
+        )
     if not service.service:
         raise CatalogError(
             "Must provide service name (Service.Service) when service ID is provided"
@@ -147,24 +152,22 @@ def completed_check(check: Check) -> Check:
     return replace(check, check_id=check_id, type=check.type or type_of(check.definition))
 
 
-_TYPES = (
-    ("grpc", "grpc"),
-    ("http", "http"),
-    ("ttl", "ttl"),
-    ("tcp", "tcp"),
-    ("udp", "udp"),
-    ("alias_node", "alias"),
-    ("alias_service", "alias"),
-    ("docker_container_id", "docker"),
-    ("script_args", "script"),
-    ("h2ping", "h2ping"),
-    ("os_service", "os_service"),
-)
-
-
 def type_of(definition: CheckRun) -> str:
-    """The type of a check by the way it runs; empty when nothing says."""
-    return next((kind for name, kind in _TYPES if getattr(definition, name)), "")
+    """The type of a check by the way it runs; empty when nothing says, as without an interval."""
+    runs, often = definition, bool(definition.interval)
+    types = (
+        ("grpc", often and runs.grpc),
+        ("http", often and runs.http),
+        ("ttl", runs.ttl > 0),
+        ("tcp", often and runs.tcp),
+        ("udp", often and runs.udp),
+        ("alias", runs.alias_node or runs.alias_service),
+        ("docker", often and runs.docker_container_id and runs.script_args),
+        ("script", runs.script_args),
+        ("h2ping", often and runs.h2ping),
+        ("os_service", often and runs.os_service),
+    )
+    return next((kind for kind, is_it in types if is_it), "")
 
 
 def _vet(server: Server, draft: Draft, registration: Registration, authorizer: Authorizer) -> None:

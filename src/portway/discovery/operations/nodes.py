@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from portway.discovery.model import CRITICAL, SERF_HEALTH, Check, Node, NodeName, Service
+from portway.discovery.operations.service_rules import meta_problem
 from portway.discovery.operations.sessions import invalidate_bound, invalidate_node
 from portway.discovery.state import Draft, Table, check_key, node_key, service_key
 from portway.discovery.state.catalog import SEPARATOR
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from portway.discovery.server import Server
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = re.compile(r"[^-]{8}(-[^-]{4}){3}-[^-]{12}")
+_NOT_HEX = re.compile(r"[^-0-9a-fA-F]")
 
 
 class CatalogError(Exception):
@@ -80,6 +82,9 @@ def uuid_problem(text: str) -> str:
         return "uuid string is wrong length"
     if not _UUID.fullmatch(text):
         return "uuid is improperly formatted"
+    wrong = _NOT_HEX.search(text)
+    if wrong:
+        return f"encoding/hex: invalid byte: U+{ord(wrong[0]):04X} {wrong[0]!r}"
     return ""
 
 
@@ -113,6 +118,10 @@ def put_service(server: Server, draft: Draft, node: str, service: Service) -> Se
     Its checks follow its name and tags. Raises CatalogError when the node does not exist.
     """
     _require_node(server, draft, node)
+    problem = meta_problem(service.meta or {}, gateway=service.kind == "mesh-gateway")
+    if problem:
+        about = f"for node {node} and serviceID {service.id}"
+        raise CatalogError(f"failed inserting service: Invalid Service Meta {about}: {problem}")
     services = server.state.catalog.services
     key = service_key(node, service.id)
     old = draft.get(services, key)
@@ -137,7 +146,7 @@ def put_check(server: Server, draft: Draft, check: Check) -> Check:
     """
     _require_node(server, draft, check.node)
     catalog = server.state.catalog
-    name, tags = "", check.service_tags
+    name, tags = check.service_name, check.service_tags
     if check.service_id:
         service = draft.get(catalog.services, service_key(check.node, check.service_id))
         if service is None:

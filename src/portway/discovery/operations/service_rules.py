@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from portway.discovery.model import Service
@@ -10,6 +11,8 @@ from portway.discovery.model.catalog import Proxy, Upstream
 _GATEWAYS = ("mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway")
 _PORTLESS = ("ingress-gateway", "api-gateway")
 _EXPOSE_PROTOCOLS = ("", "http", "http2")
+_META_KEY = re.compile(r"[a-zA-Z0-9_-]+")
+_META_PAIRS, _META_KEY_LENGTH, _META_VALUE_LENGTH = 64, 128, 512
 ANY_ADDRESS = ("0.0.0.0", "::", "[::]")  # noqa: S104  refused, not bound
 
 
@@ -31,18 +34,20 @@ def problems_of(service: Service) -> Iterator[str]:
         yield from _proxy_problems(service)
     elif service.kind in _GATEWAYS:
         yield from _gateway_problems(service)
+    if service.connect.native and not (service.port or service.ports or service.socket_path):
+        yield "Port or SocketPath must be set for a Connect native service."
     yield from _port_problems(service)
 
 
 def _proxy_problems(service: Service) -> Iterator[str]:
+    if not service.port and not service.socket_path:
+        yield "Port or SocketPath must be set for a connect-proxy"
     proxy = service.proxy
     destination = proxy.destination_service_name.strip()
     if not destination:
         yield "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
     if destination == "*":
         yield "Proxy.DestinationServiceName must not be a wildcard for Connect proxy services"
-    if not service.port and not service.socket_path:
-        yield "Port or SocketPath must be set for a connect-proxy"
     if service.connect.native:
         yield "A Proxy cannot also be Connect Native, only typical services"
     yield from _upstream_problems(proxy)
@@ -63,11 +68,21 @@ def _upstream_problems(proxy: Proxy) -> Iterator[str]:
         if not where and not upstream.centrally_configured and proxy.mode != "transparent":
             yield "upstream local bind port or local socket path must be defined and nonzero"
             continue
-        identity = (upstream.destination_type, upstream.destination_name, upstream.datacenter)
-        if (*identity, where) in seen:
-            yield f"upstreams cannot contain duplicates of {upstream.destination_name}"
+        if upstream.local_bind_port and upstream.local_bind_socket_path:
+            yield (
+                "only one of upstream local bind port or local socket path can be defined and "
+                "nonzero"
+            )
             continue
-        seen.add((*identity, where))
+        identity = (upstream.destination_type, upstream.destination_name, upstream.datacenter)
+        if identity in seen:
+            yield (
+                f'upstreams cannot contain duplicates of [type="{identity[0]}", '
+                f'name="{identity[1]}", partition="", namespace="", peer="", '
+                f'datacenter="{identity[2]}"]'
+            )
+            continue
+        seen.add(identity)
         if where and where in bound:
             yield (
                 "upstreams cannot contain duplicates by local bind address and port or unix path; "
@@ -86,14 +101,10 @@ def _bound(upstream: Upstream) -> str:
 
 
 def _expose_problems(proxy: Proxy) -> Iterator[str]:
-    paths: set[str] = set()
     listeners: set[int] = set()
     for exposed in proxy.expose.paths:
         if not exposed.path:
             yield "expose.paths: empty path exposed"
-        if exposed.path in paths:
-            yield "expose.paths: duplicate paths exposed"
-        paths.add(exposed.path)
         if exposed.listener_port in listeners:
             yield "expose.paths: duplicate listener ports exposed"
         listeners.add(exposed.listener_port)
@@ -139,3 +150,24 @@ def _port_problems(service: Service) -> Iterator[str]:
     for port in service.ports:
         if not 0 < port.port <= 65535:
             yield f"port {port.port} of Ports is not between 1 and 65535"
+
+
+def meta_problem(meta: dict[str, str], *, gateway: bool = False) -> str:
+    """What is wrong with metadata of a service or node, or nothing."""
+    if len(meta) > _META_PAIRS:
+        return f"Node metadata cannot contain more than {_META_PAIRS} key/value pairs"
+    for key, value in meta.items():
+        problem = ""
+        if not key:
+            problem = "Key cannot be blank"
+        elif not _META_KEY.fullmatch(key):
+            problem = "Key contains invalid characters"
+        elif len(key) > _META_KEY_LENGTH:
+            problem = f"Key is too long (limit: {_META_KEY_LENGTH} characters)"
+        elif key.startswith("consul-") and not (gateway and key == "consul-wan-federation"):
+            problem = "Key prefix 'consul-' is reserved for internal use"
+        elif len(value) > _META_VALUE_LENGTH:
+            problem = f"Value is too long (limit: {_META_VALUE_LENGTH} characters)"
+        if problem:
+            return f"Couldn't load metadata pair ('{key}', '{value}'): {problem}"
+    return ""

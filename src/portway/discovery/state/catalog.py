@@ -6,7 +6,6 @@ are exact and unique per node.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -99,15 +98,15 @@ class Host:
 class Named:
     """All instances of one service name, or of what stands for it in the mesh."""
 
-    __slots__ = ("_ordered", "instances", "name", "tags", "topic")
+    __slots__ = ("_ordered", "_tags", "instances", "name", "topic")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.topic = Topic()
         self.instances: dict[str, Instance] = {}
         """By service key."""
-        self.tags: Counter[str] = Counter()
         self._ordered: list[Instance] | None = None
+        self._tags: dict[str, list[str]] | None = None
 
     def ordered(self) -> list[Instance]:
         """The instances by node and ID."""
@@ -115,18 +114,25 @@ class Named:
             self._ordered = [self.instances[key] for key in sorted(self.instances)]
         return self._ordered
 
+    def tags(self) -> dict[str, list[str]]:
+        """The tags of the instances by the name as they spell it, in the order of instances."""
+        if self._tags is None:
+            found: dict[str, dict[str, None]] = {}
+            for instance in self.ordered():
+                service = instance.service
+                found.setdefault(service.service, {}).update(dict.fromkeys(service.tags))
+            self._tags = {name: list(tags) for name, tags in found.items()}
+        return self._tags
+
     def add(self, key: str, instance: Instance) -> None:
         """Take in an instance."""
         self.instances[key] = instance
-        self.tags.update(instance.service.tags)
-        self._ordered = None
+        self._ordered = self._tags = None
 
     def remove(self, key: str) -> None:
         """Let go of an instance."""
-        instance = self.instances.pop(key)
-        self.tags.subtract(instance.service.tags)
-        self.tags += Counter()  # drops what fell to zero
-        self._ordered = None
+        del self.instances[key]
+        self._ordered = self._tags = None
 
 
 class Group:
@@ -208,7 +214,9 @@ class Catalog:
 
     def read_names(self) -> Reading[dict[str, list[str]]]:
         """Every service name with the tags of its instances."""
-        names = {named.name: list(named.tags) for _, named in sorted(self.by_name.items())}
+        names: dict[str, list[str]] = {}
+        for named in self.by_name.values():
+            names |= named.tags()
         return Reading(names, self.services.topic.index, (self.services.topic,))
 
     def read_hosts(self) -> Reading[list[Host]]:
