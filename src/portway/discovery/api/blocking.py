@@ -97,21 +97,26 @@ async def consistency_of(request: Request) -> str:
     Raises ApiError (400) when the request asks for two of them, or for a cached answer of an age
     that is no number.
     """
-    _check_cache_control(request.headers.get("cache-control", ""))
-    if not request.query:
-        return "stale" if _is_stale_by_default(request) else "leader"
-    consistent = request.has("consistent")
-    stale = request.has("stale") or request.has("max_stale")
-    if consistent and stale:
-        raise bad_request("Cannot specify ?stale with ?consistent, conflicting semantics.")
-    if consistent and request.has("cached"):
-        raise bad_request("Cannot specify ?cached with ?consistent, conflicting semantics.")
-    shown = request.param("max_stale")
-    request.duration("max_stale", f'Invalid max_stale value "{shown}"')
-    if consistent:
+    _check_consistency(request)
+    if request.query and request.has("consistent"):
         await request.context.server.catch_up()
         return "consistent"
+    stale = request.query and (request.has("stale") or request.has("max_stale"))
     return "stale" if stale or _is_stale_by_default(request) else "leader"
+
+
+def _check_consistency(request: Request) -> None:
+    _check_cache_control(request.headers.get("cache-control", ""))
+    if not request.query:
+        return
+    shown = request.param("max_stale")
+    request.duration("max_stale", f'Invalid max_stale value "{shown}"')
+    if not request.has("consistent"):
+        return
+    if request.has("stale") or request.has("max_stale"):
+        raise bad_request("Cannot specify ?stale with ?consistent, conflicting semantics.")
+    if request.has("cached"):
+        raise bad_request("Cannot specify ?cached with ?consistent, conflicting semantics.")
 
 
 def _check_cache_control(header: str) -> None:
