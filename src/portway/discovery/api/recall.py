@@ -6,6 +6,7 @@ is kept with the topic that would change it, and is given without reading the re
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from portway.discovery.acl import AclError
@@ -37,7 +38,8 @@ class Recall:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._kept: dict[bytes, _Kept] = {}
+        # A dict would look at all it has forgotten for the first it has not.
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._bytes = 0
 
     def keep(self, raw: bytes, request: Request, answer: bytes) -> None:
