@@ -120,7 +120,7 @@ TABLE: dict[str, Case | Public | list[Case]] = {
         "/v1/acl/templated-policy/name/builtin/dns", ACL_READ
     ),
     "POST /v1/acl/templated-policy/preview/": Case(
-        "/v1/acl/templated-policy/preview/builtin/dns", ACL_READ
+        "/v1/acl/templated-policy/preview/builtin/dns", ACL_READ, {}
     ),
     "PUT /v1/acl/auth-method": Case("/v1/acl/auth-method", ACL_WRITE, {}, statuses=(500,)),
     "GET /v1/acl/auth-methods": Case("/v1/acl/auth-methods", ACL_READ),

@@ -40,16 +40,30 @@ def new_id(draft: Draft, *tables: Table[Any]) -> str:
             return made
 
 
+def check_id(text: str, what: str, before: str = "") -> str:
+    """The ID of a ``what``, as it is stored. Raises AclError for what cannot be one."""
+    if not is_uuid(text):
+        raise AclError(f"{before}failed acl {what} lookup: index error: UUID must be 36 characters")
+    return text.lower()
+
+
 def linked(
-    draft: Draft, links: Iterable[Link], table: Table[Any], by_name: Any, what: str
+    draft: Draft, links: Iterable[Link], table: Table[Any], by_name: Any, what: str, owner: str
 ) -> list[Link]:
-    """Links with IDs only, each once. Raises AclError for one that leads nowhere."""
+    """Links of an ``owner`` with IDs only, each once. Raises AclError for one to nowhere."""
     found: dict[str, Link] = {}
     for link in links:
         if link.id:
-            if draft.get(table, link.id) is None:
-                raise AclError(f'No such ACL {what} with ID "{link.id}"')
-            found.setdefault(link.id, Link(link.id))
+            if owner == "role":
+                before = missing = "Failed to apply role upsert request: "
+                missing += f"No such {what} with ID: {link.id}"
+            else:
+                before = f'Error looking up {what} for ID: "{link.id}": '
+                missing = f'No such ACL {what} with ID "{link.id}"'
+            link_id = check_id(link.id, what, before)
+            if draft.get(table, link_id) is None:
+                raise AclError(missing)
+            found.setdefault(link_id, Link(link_id))
         else:
             row = by_name(link.name)
             if row is None or draft.get(table, row.id) is None:
@@ -60,28 +74,24 @@ def linked(
 
 def granted(acl: Acl, draft: Draft, request: Grants, owner: str, local: bool = False) -> Granted:
     """Check what a token or role (``owner``) is to grant. Raises AclError."""
-    policies = linked(draft, request.policies, acl.policies, acl.policy_by_name, "policy")
+    policies = linked(draft, request.policies, acl.policies, acl.policy_by_name, "policy", owner)
     services: dict[str, ServiceIdentity] = {}
     for service in request.service_identities:
         _check_service(service, owner, local)
         known = services.get(service.service_name)
-        if known is None:
-            services[service.service_name] = service
-        else:
-            services[service.service_name] = _both(known, service)
+        datacenters = [*service.datacenters, *(known.datacenters if known else ())]
+        services[service.service_name] = ServiceIdentity(
+            service.service_name, sorted(datacenters if known is None else {*datacenters})
+        )
     nodes: dict[tuple[str, str], NodeIdentity] = {}
     for node in request.node_identities:
         _check_node(node, owner)
         nodes[node.node_name, node.datacenter] = node
     templates: list[TemplatedPolicy] = []
     for template in request.templated_policies:
-        checked = check_template(template)
-        if local and checked.datacenters:
-            raise AclError(
-                f'templated policy "{checked.template_name}" cannot specify a list of '
-                "datacenters on a local token"
-            )
-        if checked not in templates:
+        checked = check_template(template, owner)
+        same = (checked.template_name, checked.template_variables)
+        if same not in [(one.template_name, one.template_variables) for one in templates]:
             templates.append(checked)
     return Granted(policies, list(services.values()), list(nodes.values()), templates)
 
@@ -108,12 +118,6 @@ def _check_node(node: NodeIdentity, owner: str) -> None:
         raise AclError(f"Node identity is missing the datacenter field on this {owner}")
     if not valid_identity_name(node.node_name):
         raise AclError(
-            f'Node identity "{node.node_name}" has an invalid name. '
+            "Node identity has an invalid name. "
             "Only lowercase alphanumeric characters, '-' and '_' are allowed"
         )
-
-
-def _both(one: ServiceIdentity, other: ServiceIdentity) -> ServiceIdentity:
-    if not one.datacenters or not other.datacenters:
-        return ServiceIdentity(one.service_name)  # everywhere
-    return ServiceIdentity(one.service_name, sorted({*one.datacenters, *other.datacenters}))

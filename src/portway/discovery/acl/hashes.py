@@ -37,6 +37,7 @@ def _grants(owner: Token | Role) -> Iterable[str]:
         yield node.node_name
         yield node.datacenter
     for template in owner.templated_policies:
+        yield template.template_id
         yield template.template_name
         if template.template_variables is not None:
             yield template.template_variables.name

@@ -6,7 +6,7 @@ import re
 from typing import Literal, TypedDict
 
 from portway.discovery.acl.errors import AclError
-from portway.discovery.acl.grants import is_uuid, new_id
+from portway.discovery.acl.grants import check_id, is_uuid, new_id
 from portway.discovery.acl.jwt import read_config
 from portway.discovery.acl.requests import AuthMethodRequest, BindingRuleRequest
 from portway.discovery.acl.templates import TEMPLATES, valid_identity_name
@@ -101,6 +101,7 @@ def write_rule(acl: Acl, draft: Draft, rule_id: str, request: BindingRuleRequest
     if rule_id:
         if not is_uuid(rule_id):
             raise AclError("Binding Rule ID invalid UUID")
+        rule_id = rule_id.lower()
         old = draft.get(acl.rules, rule_id)
         if old is None:
             raise AclError(f"cannot find binding rule {rule_id}")
@@ -135,7 +136,7 @@ def write_rule(acl: Acl, draft: Draft, rule_id: str, request: BindingRuleRequest
 
 def delete_rule(acl: Acl, draft: Draft, rule_id: str) -> None:
     """Delete a binding rule."""
-    if draft.delete(acl.rules, rule_id) is None:
+    if draft.delete(acl.rules, check_id(rule_id, "binding rule")) is None:
         raise NotFoundError("Cannot find binding rule to delete")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import NamedTuple
 
 from portway.discovery.acl.errors import AclError
@@ -12,9 +11,11 @@ from portway.discovery.acl.rules import NAMED, WHOLE
 from portway.discovery.model.acl import (
     NodeIdentity,
     Policy,
+    Role,
     ServiceIdentity,
     TemplatedPolicy,
     TemplateVariables,
+    Token,
 )
 
 RESERVED_PREFIX = "00000000-0000-0000-0000-0000000000"
@@ -22,6 +23,8 @@ RESERVED_PREFIX = "00000000-0000-0000-0000-0000000000"
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 GLOBAL_READ_ONLY = "00000000-0000-0000-0000-000000000002"
 
+_FNV_128A = "6c62272e07bb014262b821756295c58d"
+"""The hash of nothing, which ends the IDs of policies that are made from a template."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9\-_]*[a-z0-9])?")
 _NAME_SCHEMA = """{
   "type": "object",
@@ -101,43 +104,46 @@ def valid_identity_name(name: str) -> bool:
     return len(name) <= 256 and _NAME.fullmatch(name) is not None
 
 
-def template_of(policy: TemplatedPolicy) -> tuple[str, Template]:
-    """The template a token or role refers to, by name or ID. Raises AclError."""
-    for name, template in TEMPLATES.items():
-        if name == policy.template_name or (
-            not policy.template_name and template.id == policy.template_id
-        ):
-            if policy.template_id and policy.template_id != template.id:
-                break
-            return name, template
-    wanted = policy.template_name or policy.template_id
-    listed = ", ".join(TEMPLATES)
-    raise AclError(f'no such ACL templated policy with Name "{wanted}"; there are {listed}')
+def check_template(policy: TemplatedPolicy, owner: str) -> TemplatedPolicy:
+    """The reference of a token or role made complete. Raises AclError when it cannot be."""
+    name = policy.template_name
+    if not name:
+        raise AclError(f"templated policy is missing the template name field on this {owner}")
+    if name not in TEMPLATES:
+        raise AclError(
+            f'no such ACL templated policy with Name "{name}"'
+            if owner == "token"
+            else f"templated policy with an invalid templated name: {name} for this {owner}"
+        )
+    problem = problem_of(name, policy.template_variables)
+    if problem:
+        raise AclError(
+            f'validation error for templated policy "{name}": {problem}'
+            if owner == "token"
+            else f"encountered {owner} with invalid templated policy: {problem}"
+        )
+    return TemplatedPolicy(name, TEMPLATES[name].id, policy.template_variables, policy.datacenters)
 
 
-def check_template(policy: TemplatedPolicy) -> TemplatedPolicy:
-    """The reference made complete. Raises AclError when it cannot be filled in."""
-    name, template = template_of(policy)
-    variables = policy.template_variables
-    if template.schema:
-        if variables is None or not variables.name:
-            raise AclError(
-                f'validation error for templated policy "{name}": name: String length must be '
-                "greater than or equal to 1"
-            )
-        if not valid_identity_name(variables.name):
-            raise AclError(
-                f'templated policy "{name}" has an invalid name "{variables.name}". '
-                "Only lowercase alphanumeric characters, '-' and '_' are allowed"
-            )
-    else:
-        variables = None
-    return TemplatedPolicy(name, template.id, variables, policy.datacenters)
+def problem_of(name: str, variables: TemplateVariables | None) -> str:
+    """Why a template cannot be filled with these variables; empty if it can."""
+    if not TEMPLATES[name].schema:
+        return ""
+    if variables is None:
+        return "1 error occurred:\n\t* Invalid type. Expected: object, given: null\n\n"
+    kind = {"builtin/service": "service identity", "builtin/node": "node identity"}.get(name)
+    if kind and not valid_identity_name(variables.name):
+        gap = "  " if kind == "node identity" else " "
+        return (
+            f'{kind} "{variables.name}"{gap}has an invalid name. '
+            "Only lowercase alphanumeric characters, '-' and '_' are allowed"
+        )
+    return "" if variables.name else "1 error occurred:\n\t* name is required\n\n"
 
 
 def template_rules(policy: TemplatedPolicy) -> str:
     """The rules a checked templated policy stands for."""
-    _, template = template_of(policy)
+    template = TEMPLATES[policy.template_name]
     name = policy.template_variables.name if policy.template_variables else ""
     return template.template.replace("{{.Name}}", name)
 
@@ -159,20 +165,35 @@ def recovery_rules(node: str) -> str:
 
 
 def synthetic_policy(policy: TemplatedPolicy) -> Policy:
-    """The policy a templated policy stands for, for display. Raises AclError."""
-    checked = check_template(policy)
-    rules = template_rules(checked)
-    digest = blake2b(rules.encode(), digest_size=16).hexdigest()
+    """The policy a checked templated policy stands for, for display."""
+    rules = template_rules(policy)
+    digest = rules.encode().hex() + _FNV_128A
     made = Policy(
         id=digest,
         name=f"synthetic-policy-{digest}",
-        description=f"synthetic policy generated from templated policy: {checked.template_name}",
+        description=f"synthetic policy generated from templated policy: {policy.template_name}",
         rules=rules,
         datacenters=policy.datacenters,
         hash=b"",
     )
     made.hash = policy_hash(made)
     return made
+
+
+def synthetic_policies(owner: Token | Role) -> list[Policy]:
+    """What the identities and templated policies of a token or role stand for, for display."""
+    templates = [
+        *(
+            named_template("builtin/service", service.service_name, service.datacenters)
+            for service in owner.service_identities
+        ),
+        *(
+            named_template("builtin/node", node.node_name, [node.datacenter])
+            for node in owner.node_identities
+        ),
+        *owner.templated_policies,
+    ]
+    return [synthetic_policy(template) for template in templates]
 
 
 def builtin_policies() -> list[Policy]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from portway.config import Duration
 from portway.discovery.acl.errors import ANONYMOUS_ID, AclError, PermissionDeniedError
-from portway.discovery.acl.grants import granted, is_uuid, linked, new_id
+from portway.discovery.acl.grants import check_id, granted, is_uuid, linked, new_id
 from portway.discovery.acl.hashes import policy_hash, token_hash
 from portway.discovery.acl.requests import TokenRequest
 from portway.discovery.acl.templates import GLOBAL_MANAGEMENT, RESERVED_PREFIX, builtin_policies
@@ -35,8 +35,8 @@ class TokenNotFoundError(AclError):
 
     status = 403
 
-    def __init__(self) -> None:
-        super().__init__("token does not exist: ACL not found")
+    def __init__(self, problem: str = "does not exist") -> None:
+        super().__init__(f"token {problem}: ACL not found")
 
 
 def create(acl: Acl, draft: Draft, request: TokenRequest, now: datetime) -> Token:
@@ -73,7 +73,7 @@ def update(acl: Acl, draft: Draft, accessor: str, request: TokenRequest, now: da
     """Change a token; its secret, locality, auth method and expiry stay as they are."""
     if not is_uuid(accessor):
         raise AclError("AccessorID is not a valid UUID")
-    old = draft.get(acl.tokens, accessor)
+    old = draft.get(acl.tokens, accessor.lower())
     if old is None or old.expired(now):
         raise AclError(f'Cannot find token "{accessor}"')
     if request.secret_id and request.secret_id != old.secret_id:
@@ -91,8 +91,10 @@ def update(acl: Acl, draft: Draft, accessor: str, request: TokenRequest, now: da
 def clone(acl: Acl, draft: Draft, accessor: str, description: str, now: datetime) -> Token:
     """A new token that grants what another one does, with its expiry."""
     old = draft.get(acl.tokens, accessor)
-    if old is None or old.expired(now):
+    if old is None:
         raise TokenNotFoundError
+    if old.expired(now):
+        raise TokenNotFoundError("is expired")
     if old.auth_method:
         raise AclError("Cannot clone a token created from an auth method")
     token = replace(
@@ -113,6 +115,7 @@ def delete(acl: Acl, draft: Draft, accessor: str, caller: str) -> None:
     """Delete a token, except the caller's own (``caller`` is its accessor)."""
     if not is_uuid(accessor):
         raise AclError("Accessor ID is missing or an invalid UUID")
+    accessor = accessor.lower()
     if accessor == ANONYMOUS_ID:
         raise AclError("Delete operation not permitted on the anonymous token")
     if accessor == caller:
@@ -214,7 +217,7 @@ def _write(acl: Acl, draft: Draft, token: Token, request: TokenRequest) -> Token
     token = replace(
         token,
         policies=grants.policies,
-        roles=linked(draft, request.roles, acl.roles, acl.role_by_name, "role"),
+        roles=linked(draft, request.roles, acl.roles, acl.role_by_name, "role", "token"),
         service_identities=grants.service_identities,
         node_identities=grants.node_identities,
         templated_policies=grants.templated_policies,
@@ -229,6 +232,8 @@ def _chosen(acl: Acl, draft: Draft, wanted: str, field: str) -> str:
     draft.guard(acl.tokens)  # secrets are unique, but not the keys of the table
     if not wanted:
         return new_id(draft, acl.tokens) if field == "AccessorID" else _new_secret(acl, draft)
+    if field == "AccessorID":
+        wanted = wanted.lower()
     if wanted.startswith(RESERVED_PREFIX):
         raise AclError(
             f'Invalid Token: {field} - UUIDs with the prefix "{RESERVED_PREFIX}" are reserved'
@@ -279,21 +284,32 @@ def tokens_of(
     role: str = "",
     method: str = "",
     service: str = "",
-) -> list[Token]:
-    """The tokens that link a policy or role, come from an auth method, or are for a service."""
+) -> Iterable[Token]:
+    """The tokens that link a policy or role, come from an auth method, or are for a service.
 
-    def wanted(token: Token) -> bool:
-        identities = [identity.service_name for identity in token.service_identities]
-        identities += [
-            template.template_variables.name
-            for template in token.templated_policies
-            if template.template_name == "builtin/service" and template.template_variables
-        ]
-        return (
-            (not policy or any(link.id == policy for link in token.policies))
-            and (not role or any(link.id == role for link in token.roles))
-            and (not method or token.auth_method.lower() == method.lower())
-            and (not service or service in identities)
+    Raises AclError when more than one is asked for, and for IDs that cannot be.
+    """
+    if sum(map(bool, (policy, role, method, service))) > 1:
+        raise AclError(
+            "can only filter by one of policy, role, serviceName, or methodName at a time"
         )
+    if policy:
+        policy = check_id(policy, "token")
+        return (token for token in tokens if any(link.id == policy for link in token.policies))
+    if role:
+        role = check_id(role, "token")
+        return (token for token in tokens if any(link.id == role for link in token.roles))
+    if method:
+        method = method.lower()
+        return (token for token in tokens if token.auth_method.lower() == method)
+    if service:
+        return (token for token in tokens if service.lower() in _services(token))
+    return tokens
 
-    return [token for token in tokens if wanted(token)]
+
+def _services(token: Token) -> set[str]:
+    names = {identity.service_name.lower() for identity in token.service_identities}
+    for template in token.templated_policies:
+        if template.template_name == "builtin/service" and template.template_variables:
+            names.add(template.template_variables.name.lower())
+    return names

@@ -8,6 +8,7 @@ import msgspec
 
 from portway.discovery.acl import login, tokens
 from portway.discovery.acl import methods as operations
+from portway.discovery.acl.grants import check_id
 from portway.discovery.acl.jwt import JwtValidator
 from portway.discovery.acl.requests import AuthMethodRequest, BindingRuleRequest, LoginRequest
 from portway.discovery.acl.resolve import utc_now
@@ -15,7 +16,6 @@ from portway.discovery.api.acl_tokens import (
     MISSING,
     TURN,
     acl_of,
-    check_id,
     resolver_of,
     shown,
 )
@@ -108,7 +108,7 @@ async def get_rule(request: Request) -> Answer:
     """Read a binding rule."""
     rule_id = _rest(request, "Missing binding rule ID")
     acl = acl_of(request, "read")
-    check_id(rule_id, "binding rule")
+    rule_id = check_id(rule_id, "binding rule")
     rule = (await read(request, lambda: acl.read(acl.rules, acl.rules.get(rule_id)))).value
     if rule is None:
         raise not_found(MISSING.format("binding rule"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from portway.discovery.acl import policies as operations
+from portway.discovery.acl.grants import check_id
 from portway.discovery.acl.requests import PolicyRequest, RoleRequest
-from portway.discovery.acl.templates import TEMPLATES, Template, synthetic_policy
+from portway.discovery.acl.templates import TEMPLATES, Template, problem_of, synthetic_policy
 from portway.discovery.api.acl_tokens import (
     MISSING,
     TURN,
     acl_of,
-    check_id,
     named_role,
     resolver_of,
 )
@@ -55,7 +55,7 @@ async def get_policy(request: Request) -> Answer:
     """Read a policy by ID."""
     policy_id = _rest(request, "Missing policy ID")
     acl = acl_of(request, "read")
-    check_id(policy_id, "policy")
+    policy_id = check_id(policy_id, "policy")
     query = lambda: acl.read(acl.policies, acl.policies.get(policy_id))  # noqa: E731
     return _found((await read(request, query)).value, "policy")
 
@@ -110,7 +110,7 @@ async def get_role(request: Request) -> Answer:
     """Read a role by ID."""
     role_id = _rest(request, "Missing role ID")
     acl = acl_of(request, "read")
-    check_id(role_id, "role")
+    role_id = check_id(role_id, "role")
     role = (await read(request, lambda: acl.read(acl.roles, acl.roles.get(role_id)))).value
     return _found(role and named_role(acl, role), "role")
 
@@ -138,6 +138,8 @@ async def list_roles(request: Request) -> Answer:
     acl = acl_of(request, "read")
     roles = (await read(request, lambda: acl.read_all(acl.roles))).value
     policy = request.param("policy")
+    if policy:
+        policy = check_id(policy, "role")
     wanted = [
         named_role(acl, role)
         for role in roles
@@ -167,12 +169,12 @@ async def preview_template(request: Request) -> Answer:
     name = _rest(request, "Missing templated policy Name")
     acl_of(request, "read")
     if name not in TEMPLATES:
-        raise bad_request(f"templated policy {name!r} does not exist".replace("'", '"'))
-    body = await request.body()
-    variables = TemplateVariables()
-    if body.strip():
-        prefix = "Failed to decode request body: "
-        variables = decode(body, TemplateVariables, prefix=prefix)
+        raise bad_request(f'templated policy "{name}" does not exist')
+    prefix = "Failed to decode request body: "
+    variables = decode(await request.body(), TemplateVariables, prefix=prefix)
+    problem = problem_of(name, variables)
+    if problem:
+        raise bad_request(f'validation error for templated policy: "{name}": {problem}')
     return json_answer(synthetic_policy(TemplatedPolicy(name, "", variables)))
 
 

@@ -8,13 +8,14 @@ import msgspec
 
 from portway.discovery.acl import AclDisabledError, Resolver
 from portway.discovery.acl import tokens as operations
-from portway.discovery.acl.grants import is_uuid
+from portway.discovery.acl.grants import check_id
 from portway.discovery.acl.requests import TokenRequest
 from portway.discovery.acl.resolve import utc_now
+from portway.discovery.acl.templates import synthetic_policies
 from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import read
 from portway.discovery.api.decode import decode
-from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.error import bad_request
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.model.acl import HIDDEN, Role, Token
@@ -41,12 +42,6 @@ def acl_of(request: Request, access: str) -> Acl:
     return request.context.server.state.acl
 
 
-def check_id(text: str, what: str) -> None:
-    """Refuse to look up what cannot be the ID of a ``what``, as an error of the server."""
-    if not is_uuid(text):
-        raise ApiError(500, f"failed acl {what} lookup: index error: UUID must be 36 characters")
-
-
 def shown(acl: Acl, token: Token, secret: bool) -> Token:
     """A token as answers have it: links with names, and the secret only if ``secret``."""
     return msgspec.structs.replace(
@@ -61,6 +56,10 @@ async def create(request: Request) -> Answer:
     """Make a token; its IDs may be chosen."""
     acl = acl_of(request, "write")
     wanted = decode(await request.body(), TokenRequest, prefix="Token decoding failed: ")
+    return await _created(request, acl, wanted)
+
+
+async def _created(request: Request, acl: Acl, wanted: TokenRequest) -> Answer:
     made = await request.context.server.transact(
         lambda draft: operations.create(acl, draft, wanted, utc_now()), TURN
     )
@@ -74,10 +73,8 @@ async def get(request: Request) -> Answer:
         resolver_of(request)
         raise bad_request("Missing token AccessorID")
     acl = acl_of(request, "read")
-    check_id(accessor, "token")
-    token = (await read(request, lambda: _valid(acl, accessor))).value
-    if token is None:
-        raise operations.TokenNotFoundError
+    accessor = check_id(accessor, "token")
+    token = _valid(await read(request, lambda: acl.read(acl.tokens, acl.tokens.get(accessor))))
     answer = shown(acl, token, request.allows("acl", "write"))
     if request.has("expanded"):
         return json_answer(_expanded(request, acl, answer, token))
@@ -86,17 +83,13 @@ async def get(request: Request) -> Answer:
 
 async def get_self(request: Request) -> Answer:
     """Read the caller's own token."""
-    resolver = resolver_of(request)
-    request.datacenter()
+    resolver_of(request)
     acl = request.context.server.state.acl
 
     def own() -> Reading[Token | None]:
-        return acl.read(acl.tokens, resolver.token(request.token))
+        return acl.read(acl.tokens, acl.token_by_secret(request.token))
 
-    token = (await read(request, own)).value
-    if token is None:
-        raise not_found("Supplied token does not exist")
-    return json_answer(shown(acl, token, secret=True))
+    return json_answer(shown(acl, _valid(await read(request, own)), secret=True))
 
 
 async def put(request: Request) -> Answer:
@@ -105,8 +98,8 @@ async def put(request: Request) -> Answer:
     acl = acl_of(request, "write")
     body = await request.body()
     if action == "clone":
-        wanted = _optional(body)
-        check_id(accessor, "token")
+        wanted = decode(body, TokenRequest, prefix="Token decoding failed: ")
+        accessor = check_id(accessor, "token")
         made = await request.context.server.transact(
             lambda draft: operations.clone(acl, draft, accessor, wanted.description, utc_now()),
             TURN,
@@ -116,6 +109,8 @@ async def put(request: Request) -> Answer:
     wanted = decode(body, TokenRequest, prefix="Token decoding failed: ")
     if wanted.accessor_id and wanted.accessor_id != accessor:
         raise bad_request("Token Accessor ID in URL and payload do not match")
+    if not accessor:
+        return await _created(request, acl, wanted)
     changed = await request.context.server.transact(
         lambda draft: operations.update(acl, draft, accessor, wanted, utc_now()), TURN
     )
@@ -152,25 +147,26 @@ async def list_all(request: Request) -> Answer:
     return json_answer([shown(acl, token, secret) for token in wanted])
 
 
-def _valid(acl: Acl, accessor: str) -> Reading[Token | None]:
-    token = acl.tokens.get(accessor)
-    if token is not None and token.expired(utc_now()):
-        token = None
-    return acl.read(acl.tokens, token)
-
-
-def _optional(body: bytes) -> TokenRequest:
-    if not body.strip():
-        return TokenRequest()
-    return decode(body, TokenRequest, prefix="Token decoding failed: ")
+def _valid(reading: Reading[Token | None]) -> Token:
+    token = reading.value
+    if token is None:
+        raise operations.TokenNotFoundError
+    if token.expired(utc_now()):
+        raise operations.TokenNotFoundError("has expired")
+    return token
 
 
 def _expanded(request: Request, acl: Acl, answer: Token, token: Token) -> dict[str, Any]:
     resolver, settings = resolver_of(request), request.context.settings
+    roles = resolver.roles(token)
+    policies = {policy.id: policy for policy in resolver.policies(token)}
+    owners: list[Token | Role] = [token, *roles]
+    for owner in owners:
+        policies |= {policy.id: policy for policy in synthetic_policies(owner)}
     return {
         **msgspec.to_builtins(answer),
-        "ExpandedPolicies": resolver.policies(token),
-        "ExpandedRoles": [named_role(acl, role) for role in resolver.roles(token)],
+        "ExpandedPolicies": list(policies.values()) or None,
+        "ExpandedRoles": [named_role(acl, role) for role in roles] or None,
         "NamespaceDefaultPolicyIDs": None,
         "NamespaceDefaultRoleIDs": None,
         "AgentACLDefaultPolicy": settings.default_policy,

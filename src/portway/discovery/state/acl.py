@@ -84,8 +84,12 @@ class Acl:
         return Reading(row, index, (table.topic,), row is not None)
 
     def read_all(self, table: Table[R]) -> Reading[list[R]]:
-        """Every object of a table, by key."""
+        """Every object of a table: policies and roles by name, tokens by secret, others by key."""
         rows = [table.rows[key] for key in sorted(table.rows)]
+        if table in (self.policies, self.roles):
+            rows.sort(key=_name)
+        elif table is self.tokens:
+            rows.sort(key=_secret)
         return Reading(rows, table.topic.index, (table.topic,))
 
     def _token_changed(
@@ -134,6 +138,14 @@ class Acl:
     def _tell(self, prefix: str, key: str) -> None:
         for watcher in self.watchers:
             watcher(prefix, key)
+
+
+def _name(row: Any) -> str:
+    return str(row.name).lower()
+
+
+def _secret(row: Any) -> str:
+    return str(row.secret_id)
 
 
 def _digest(secret: str) -> bytes:
