@@ -119,7 +119,7 @@ REFUSED = {
     "server = false bootstrap = true": "'bootstrap = true' requires 'server = true'",
     "performance { raft_multiplier = 11 }": "performance.raft_multiplier cannot be 11. Must be"
     " between 1 and 10",
-    "raft_protocol = 1": "raft_protocol cannot be 1. Must be 3",
+    "raft_protocol = 1": "raft_protocol version 1 is not supported by this version of Consul",
     'raft_logstore { backend = "disk" }': 'raft_logstore.backend must be one of "default",'
     ' "boltdb" or "wal", not "disk"',
     "autopilot { max_trailing_logs = -1 }": "autopilot.max_trailing_logs cannot be -1. Must be"
@@ -160,9 +160,9 @@ REFUSED = {
     'ui_config { metrics_provider = "P" }': "ui_config.metrics_provider can only contain lowercase"
     " alphanumeric, - or _ characters.",
     'ui_config { metrics_provider_options_json = "[]" }': "ui_config.metrics_provider_options_json"
-    " must be empty or a string containing a valid JSON object.",
+    ' must be empty or a string containing a valid JSON object. received: "[]"',
     'ui_config { metrics_proxy { base_url = "ftp://x" } }': "ui_config.metrics_proxy.base_url must"
-    " be a valid http or https URL.",
+    ' be a valid http or https URL. received: "ftp://x"',
     'ui_config { dashboard_url_templates { web = "x" } }': "ui_config.dashboard_url_templates"
     " values must be a valid http or https URL.",
     'acl { default_policy = "maybe" }': 'acl.default_policy: "maybe" is not valid; write one of'
@@ -192,8 +192,10 @@ REFUSED = {
     " you mean LOCAL0?",
     "log_rotate_max_files = -2": "log_rotate_max_files must be -1 (keep none), 0 (keep all) or"
     " more",
-    'telemetry { prefix_filter = ["consul"] }': "telemetry.prefix_filter: Filter rule must begin"
-    ' with either "+" or "-": "consul"',
+    'segment = "x"': "Network segments are not supported in this version of Consul",
+    'server_rejoin_age_max = "1h"': "server_rejoin_age_max: duration '1h0m0s' cannot be less than:"
+    " 6h0m0s",
+    "tls { https { use_auto_cert = true } }": "use_auto_cert is only valid in the tls.grpc stanza",
     'config_entries { bootstrap = [{ kind = "service-defaults" }] }': "config_entries.bootstrap[0]:"
     " Name is required",
     'tls { defaults { tls_min_version = "1.2" } }': "tls.defaults.tls_min_version: '1.2' is not a"

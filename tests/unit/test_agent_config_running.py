@@ -269,7 +269,8 @@ WARNINGS = {
     " cluster has yet",
     "-server=false": "server = false: this agent cannot join servers yet, and has none to ask",
     "-server -join=x": "The '-join' flag is deprecated. Use the '-retry-join' flag instead.",
-    "-server -segment=x": '"segment" is a Consul Enterprise configuration and will have no effect',
+    '-server -hcl telemetry{prefix_filter=["x"]}': "Filter rule must begin with either '+' or"
+    " '-': \"x\"",
     "-server -retry-join=x": "retry_join has no effect yet: a cluster has one server in this"
     " version",
     "-client=0.0.0.0 -enable-script-checks": "using enable-script-checks without ACLs and without"

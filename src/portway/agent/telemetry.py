@@ -54,15 +54,15 @@ class Totals(NamedTuple):
 class Names:
     """What metrics are called and which are kept (``telemetry.metrics_prefix`` and its filters).
 
-    Of the filters, ``+beginning`` keeps and ``-beginning`` drops, the longest that fits counts;
-    ``default`` is for metrics that none fits.
+    Of the filters, ``+beginning`` keeps and ``-beginning`` drops, the longest that fits counts,
+    and rules that begin with neither say nothing; ``default`` is for metrics that none fits.
     """
 
     def __init__(
         self, prefix: str = OWN, filters: Sequence[str] = (), default: bool = True
     ) -> None:
         self._prefix = prefix
-        self._filters = {rule[1:]: rule[0] == "+" for rule in filters}
+        self._filters = {rule[1:]: rule[0] == "+" for rule in filters if rule[:1] in ("+", "-")}
         self._default = default
         self._known: dict[str, str | None] = {}
 

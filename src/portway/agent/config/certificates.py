@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from portway.agent.config.config import AgentConfig
-from portway.agent.config.tls import CIPHER_SUITES, VERSIONS, TlsInterface, TlsSettings
+from portway.agent.config.tls import CIPHER_SUITES, VERSIONS, Tls, TlsInterface, TlsSettings
 from portway.config import nearest
 
 
 def problems(config: AgentConfig) -> Iterator[str]:
     """Everything wrong with the ``tls`` block and its files. Reads the files."""
+    yield from _misplaced(config.tls)
     defaults = config.tls.defaults
     seen: set[str] = set()
     interfaces = (
@@ -25,6 +26,18 @@ def problems(config: AgentConfig) -> Iterator[str]:
             if shown not in seen:
                 seen.add(shown)
                 yield shown
+
+
+def _misplaced(tls: Tls) -> Iterator[str]:
+    if tls.grpc.verify_outgoing is not None:
+        yield "verify_outgoing is not valid in the tls.grpc stanza"
+    if (tls.grpc.verify_server_hostname, tls.https.verify_server_hostname) != (None, None):
+        yield (
+            "verify_server_hostname is only valid in the tls.defaults and tls.internal_rpc stanzas"
+        )
+    auto = (tls.defaults.use_auto_cert, tls.https.use_auto_cert, tls.internal_rpc.use_auto_cert)
+    if any(said is not None for said in auto):
+        yield "use_auto_cert is only valid in the tls.grpc stanza"
 
 
 def _block(name: str, own: TlsInterface, defaults: TlsInterface, key: str) -> str:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from portway.agent.config import check_interfaces
+from portway.agent.config import check_cluster, check_interfaces
 from portway.agent.config.config import AgentConfig
 from portway.agent.config.rule import AT_LEAST_ZERO, not_negative, one_of
 from portway.config import nearest
@@ -32,7 +32,7 @@ _KEY_SIZES = (16, 24, 32)  # bytes
 def problems(config: AgentConfig) -> Iterator[str]:
     """Everything that keeps an agent from running with this configuration."""
     yield from _identity(config)
-    yield from _server(config)
+    yield from check_cluster.problems(config)
     yield from _ports(config)
     yield from check_interfaces.problems(config)
     yield from _security(config)
@@ -68,6 +68,9 @@ def warnings(config: AgentConfig) -> Iterator[str]:
             "using enable-script-checks without ACLs and without allow_write_http_from is"
             " DANGEROUS, use enable-local-script-checks instead"
         )
+    for rule in config.telemetry.prefix_filter:
+        if rule[:1] not in ("+", "-"):
+            yield f"Filter rule must begin with either '+' or '-': \"{rule}\""
 
 
 def _open_to_others(config: AgentConfig) -> bool:
@@ -99,11 +102,13 @@ def _identity(config: AgentConfig) -> Iterator[str]:
         except ValueError:
             yield f"node_id: specified NodeID is invalid: {config.node_id!r} is not a UUID"
     if config.node_meta:
-        from portway.agent.registration import meta_problem  # slow to import
+        from portway.discovery.operations.service_rules import meta_problem  # slow to import
 
         problem = meta_problem(config.node_meta)
         if problem:
             yield f"node_meta invalid: {problem}"
+    if config.locality and config.locality.zone and not config.locality.region:
+        yield "locality is invalid: zone cannot be set without region"
     yield from _domains(config)
 
 
@@ -129,37 +134,6 @@ def _domains(config: AgentConfig) -> Iterator[str]:
     reserved = ("service", "connect", "node", "query", "addr", config.datacenter)
     if first and first in reserved:
         yield f"alt_domain cannot start with {{{','.join(reserved)}}}"
-
-
-def _server(config: AgentConfig) -> Iterator[str]:
-    expect = config.bootstrap_expect
-    if config.bootstrap and not config.server:
-        yield "'bootstrap = true' requires 'server = true'"
-    if expect < 0:
-        yield f"bootstrap_expect cannot be {expect}. {AT_LEAST_ZERO}"
-    if expect > 0 and not config.server:
-        yield "'bootstrap_expect > 0' requires 'server = true'"
-    if expect > 0 and config.dev_mode:
-        yield "'bootstrap_expect > 0' not allowed in dev mode"
-    if expect > 0 and config.bootstrap:
-        yield "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive"
-    if config.auto_encrypt.allow_tls and not config.server:
-        yield "auto_encrypt.allow_tls can only be used on a server."
-    if config.auto_encrypt.tls and config.server:
-        yield "auto_encrypt.tls can only be used on a client."
-    if config.autopilot.max_trailing_logs < 0:
-        logs = config.autopilot.max_trailing_logs
-        yield f"autopilot.max_trailing_logs cannot be {logs}. {AT_LEAST_ZERO}"
-    if not 1 <= config.performance.raft_multiplier <= 10:
-        multiplier = config.performance.raft_multiplier
-        yield f"performance.raft_multiplier cannot be {multiplier}. Must be between 1 and 10"
-    if config.raft_protocol not in (2, 3):
-        yield f"raft_protocol cannot be {config.raft_protocol}. Must be 3"
-    if config.protocol not in (2, 3):
-        yield f"protocol cannot be {config.protocol}. Must be 2 or 3"
-    backend = config.raft_logstore.backend
-    if backend not in ("", "default", "boltdb", "wal"):
-        yield f'raft_logstore.backend must be one of "default", "boltdb" or "wal", not "{backend}"'
 
 
 def _ports(config: AgentConfig) -> Iterator[str]:
@@ -249,11 +223,6 @@ def _process(config: AgentConfig) -> Iterator[str]:
     yield from not_negative("log_rotate_duration", config.log_rotate_duration)
     if config.log_rotate_max_files < -1:
         yield "log_rotate_max_files must be -1 (keep none), 0 (keep all) or more"
-    for rule in config.telemetry.prefix_filter:
-        if rule[:1] not in ("+", "-"):
-            yield (
-                f'telemetry.prefix_filter: Filter rule must begin with either "+" or "-": "{rule}"'
-            )
     yield from not_negative(
         "telemetry.prometheus_retention_time", config.telemetry.prometheus_retention_time
     )

@@ -94,11 +94,17 @@ def _ui(config: AgentConfig) -> Iterator[str]:
     if ui.metrics_provider_options_json and not _is_object(ui.metrics_provider_options_json):
         yield (
             "ui_config.metrics_provider_options_json must be empty or a string containing a"
-            " valid JSON object."
+            f' valid JSON object. received: "{ui.metrics_provider_options_json}"'
         )
     base = ui.metrics_proxy.base_url
     if base and not is_url(base):
-        yield "ui_config.metrics_proxy.base_url must be a valid http or https URL."
+        yield (
+            "ui_config.metrics_proxy.base_url must be a valid http or https URL."
+            f' received: "{base}"'
+        )
+    for path in ui.metrics_proxy.path_allowlist:
+        if not path.startswith("/") or re.search(r"^//|[?#%]", path):
+            yield f'ui_config.metrics_proxy.path_allowlist: path "{path}" is not an absolute path'
     for name, template in ui.dashboard_url_templates.items():
         if not _UI_NAME.fullmatch(name):
             yield (

@@ -39,6 +39,7 @@ class Performance(Block):
     rpc_hold_timeout: Duration = seconds(7)  # requests wait this long for a leader
     grpc_keepalive_interval: Duration = seconds(30)
     grpc_keepalive_timeout: Duration = seconds(20)
+    enable_xds_load_balancing: bool = True
 
 
 class Cache(Block):

@@ -3,11 +3,12 @@
 The canonical form of a block is a dict of attribute names that holds only what was given, with
 values of the types that the block declares. Types are not converted, as in Consul: a number in
 quotes is no number. ``null`` means not given. HCL cannot tell a block from a list of one block,
-so either is taken for the other.
+so either is taken for the other, as is a list of one value for the value.
 """
 
 from __future__ import annotations
 
+import re
 import types
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -24,6 +25,7 @@ _SHOWN = 60  # characters of a wrong value that a message repeats
 _LISTED = 12  # keys that a message may list
 _SECRET = ("token", "encrypt", "secret", "password")
 _MISSING: Any = object()
+_INDEX = re.compile(r"\[\d+\]")
 # Spellings of definitions beyond case and underscores.
 _ALIASES = {"args": "script_args"}
 
@@ -143,6 +145,8 @@ class _Reader:
             return self.list_of(node, get_args(kind)[0], path)
         if origin is dict:
             return self.map_of(node, get_args(kind)[1], path)
+        if isinstance(node, list) and len(node) == 1:
+            node = node[0]
         if origin is Literal:
             return self.one_of(node, get_args(kind), path)
         return self.scalar(node, kind, path)
@@ -174,9 +178,11 @@ class _Reader:
         return result
 
     def unknown(self, kind: type[msgspec.Struct], key: str, child: Any, path: str) -> None:
-        if path in REMOVED:
+        everywhere = _INDEX.sub("", path)
+        if everywhere in REMOVED:
             if child is not None:
-                self.warnings.append(f"The '{path}' field is {REMOVED[path]} and will be ignored.")
+                said = REMOVED[everywhere]
+                self.warnings.append(f"The '{path}' field is {said} and will be ignored.")
         elif path in ENTERPRISE:
             if child is not None:
                 self.warnings.append(enterprise_warning(path))

@@ -46,6 +46,8 @@ class Settings(Block):
     domain: str = "consul."
     alt_domain: str = ""
     locality: Locality | None = None
+    segment: str = ""  # of Consul Enterprise, as are
+    segments: list[dict[str, Any]] = []
     experiments: list[str] = []
 
     # Where it listens, and what it tells others of that
@@ -94,6 +96,7 @@ class Settings(Block):
     autopilot: Autopilot = Autopilot()
     performance: Performance = Performance()
     raft_protocol: int = 3
+    raft_prevote_disabled: bool = False
     raft_snapshot_threshold: int = 16384
     raft_snapshot_interval: Duration = seconds(30)
     raft_trailing_logs: int = 10240

@@ -15,6 +15,7 @@ class Telemetry(Block):
     prefix_filter: list[str] = []  # +prefix or -prefix
     filter_default: bool = True  # what happens to metrics no prefix names
     enable_host_metrics: bool = False
+    disable_per_tenancy_usage_metrics: bool = False
     retry_failed_connection: bool = True
     statsd_address: str = ""
     statsite_address: str = ""
