@@ -229,9 +229,10 @@ class Answers:
             known[name] = records if request.edns else records[:_MOST_FOLLOWED_RECORDS]
         for group in found.groups:
             records = known.get(group.follow or (), [])
-            ttl = group.answers[0].ttl
+            if (ttl := group.ttl) is not None:
+                records = [record._replace(ttl=ttl) for record in records]
             place = group.extras if request.kind == SRV else group.answers
-            place += [record._replace(ttl=ttl) for record in records]
+            place += records
         compiled = self._compile(found, request).compiled
         limits = self._limits(request, tcp)
         return packet[:2] + put_together(compiled, request, limits, int(time.time()))

@@ -98,10 +98,9 @@ def srv_groups(
             group = Group([srv_record(ttl, weight, number, target)])
             group.extras.append(address_record(target, ttl, address))
         else:
-            group = Group([srv_record(ttl, weight, number, address)])
+            group = Group([srv_record(ttl, weight, number, address)], ttl=ttl)
             for kind in (A, AAAA):
-                records = follow(ask, address, kind, group)
-                group.extras += [record._replace(ttl=ttl) for record in records]
+                group.extras += follow(ask, address, kind, group)
         if settings.enable_additional_node_meta_txt:
             owner = node_name(instance.node, settings, domain)
             if is_name(owner):

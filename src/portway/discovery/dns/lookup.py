@@ -118,14 +118,14 @@ def _services(ask: Ask, query: Query) -> None:
     if found.groups:
         found.most = ask.settings.a_record_limit
     elif alias is not None:
-        _alias(ask, alias, ttl)
+        _alias(ask, Group([Record(None, CNAME, ttl, target=alias)], ttl=ttl))
 
 
-def _alias(ask: Ask, alias: Labels, ttl: int) -> None:
-    group = Group([Record(None, CNAME, ttl, target=alias)])
-    if ask.kind in (A, AAAA, ANY):
-        records = _follow(ask, alias, ask.kind, group)
-        group.answers += [record._replace(ttl=ttl) for record in records]
+def _alias(ask: Ask, group: Group) -> None:
+    """Add a name that stands for the service or node, and what it stands for itself."""
+    alias = group.answers[0].target
+    if alias and ask.kind in (A, AAAA, ANY):
+        group.answers += _follow(ask, alias, ask.kind, group)
     ask.found.groups.append(group)
 
 
@@ -147,7 +147,10 @@ def _follow(ask: Ask, name: Labels, kind: int, group: Group) -> list[Record]:
         group.follow = group.follow or one.follow
     records = (record for one in order for record in one.answers)
     return [
-        record._replace(owner=name if record.owner is None else record.owner)
+        record._replace(
+            owner=name if record.owner is None else record.owner,
+            ttl=record.ttl if group.ttl is None else group.ttl,
+        )
         for record in islice(records, _MOST_FOLLOWED)
         if record.kind in (A, AAAA, CNAME)
     ]
@@ -168,7 +171,7 @@ def _node(ask: Ask, query: Query) -> None:
     if isinstance(address, bytes):
         _single(ask, address)
     elif address and kind != TXT:
-        _alias(ask, address, ttl)
+        _alias(ask, Group([Record(None, CNAME, ttl, target=address)]))
     if kind in (TXT, ANY):
         found.shuffled = False
         found.groups += [Group([text]) for text in texts]

@@ -35,6 +35,8 @@ class Group:
     extras: list[Record] = field(default_factory=list)
     follow: Labels | None = None
     """A name outside our domains whose addresses belong here too."""
+    ttl: int | None = None
+    """What the records of names that others stand for get; ``None`` leaves them their own."""
 
 
 def address_record(owner: Labels | None, ttl: int, address: bytes) -> Record:

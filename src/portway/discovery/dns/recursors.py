@@ -82,12 +82,13 @@ def _read_addresses(reply: bytes) -> list[Record]:
         for _ in range(int.from_bytes(reply[6:8], "big")):
             owner, at = read_name(reply, at)
             kind = int.from_bytes(reply[at : at + 2], "big")
+            ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
             end = at + 10 + int.from_bytes(reply[at + 8 : at + 10], "big")
             data = reply[at + 10 : end]
             if kind == CNAME:
-                records.append(Record(owner, CNAME, 0, target=read_name(reply, at + 10)[0]))
+                records.append(Record(owner, CNAME, ttl, target=read_name(reply, at + 10)[0]))
             elif (kind, len(data)) in ((A, 4), (AAAA, 16)):
-                records.append(Record(owner, kind, 0, data))
+                records.append(Record(owner, kind, ttl, data))
             at = end
     except (IndexError, ValueError):
         return []
