@@ -2,7 +2,8 @@
 
 Portway's checks beside the plain way: a task per check that sleeps and asks through aiohttp.
 Each has a core to itself and the server they ask another; every run is a connection of its own.
-Printed: by how much runs started late, the share of the core, and memory.
+Printed: by how much runs started late, the share of the core, and memory. Then whole agents that
+have as many services with a check: ours and Consul's.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import http.client
+import json
 import logging
 import os
 import random
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
 
 import msgspec
 import structlog
 import uvloop
 
 from bench.process import cpu_seconds, memory_bytes
+from bench.rivals import Start, agents
 
 PORTS = 50
 """Ports of the server: one alone would leave too few for the client's side in a minute."""
@@ -77,6 +84,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"  portway / aiohttp: CPU {ours.cpu / theirs.cpu:.2f},"
         f" memory a check {ours.memory_per_check / theirs.memory_per_check:.2f}"
     )
+    with _server() as ports:
+        for name, start in agents().items():
+            plan = Plan(ports, options.checks, options.interval, options.rounds)
+            print(f"  agent {name:8}: {_whole(start, plan)}", flush=True)
+
+
+def _whole(start: Start, plan: Plan) -> str:
+    """What an agent takes that has as many services, each with a check."""
+    with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as (port, pid):
+        api = http.client.HTTPConnection("127.0.0.1", port)
+        for number, url in enumerate(_urls(plan)):
+            check = {"HTTP": url, "Interval": f"{plan.interval:g}s"}
+            service = {"Name": "web", "ID": f"web-{number}", "Port": 80, "Check": check}
+            api.request("PUT", "/v1/agent/service/register", json.dumps(service))
+            answer = api.getresponse()
+            assert answer.read() == b"" and answer.status == HTTPStatus.OK
+        time.sleep(plan.interval * 2)
+        cpu, now = cpu_seconds(pid), time.perf_counter()
+        time.sleep(plan.interval * plan.rounds)
+        share = (cpu_seconds(pid) - cpu) / (time.perf_counter() - now)
+        api.request("GET", "/v1/health/service/web?passing")
+        passing = len(json.loads(api.getresponse().read()))
+        memory = memory_bytes(pid) / 2**20
+        return f"{passing} passing, {share:.1%} of a core, {memory:.0f} MB"
 
 
 class Meter:
