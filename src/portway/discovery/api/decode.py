@@ -28,10 +28,13 @@ _ENTERPRISE = {
 _OLD_NAMES = {"args": "ScriptArgs"}  # of configuration files, which bodies may use
 
 
-def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "") -> T:
+def decode(
+    body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "", unknown: bool = False
+) -> T:
     """The body as ``kind``.
 
-    ``snake`` also accepts snake_case names. Raises ApiError (400) with ``prefix`` before the
+    ``snake`` also accepts snake_case names, ``unknown`` leaves out fields of the body itself that
+    it has not. Raises ApiError (400) with ``prefix`` before the
     message, ``Request decode failed: `` by default.
     """
     prefix = prefix or "Request decode failed: "
@@ -42,6 +45,10 @@ def decode(body: bytes, kind: type[T], *, snake: bool = False, prefix: str = "")
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise bad_request(f"{prefix}{error}") from None
     try:
+        if unknown and isinstance(tree, dict):
+            known: Any = kind
+            names = _spellings(known, snake)
+            tree = {name: value for name, value in tree.items() if name.lower() in names}
         tree = _renamed(tree, kind, snake)
         return msgspec.convert(tree, kind, dec_hook=_hook)
     except (_UnknownFieldError, msgspec.ValidationError, ValueError, RecursionError) as error:

@@ -28,7 +28,7 @@ class _Body(Wire):
 
     id: str = ""
     name: str = ""
-    node: str = ""
+    node: str | None = None
     lock_delay: str | int | float = "15s"
     behavior: str = ""
     ttl: str = ""
@@ -43,10 +43,12 @@ async def create(request: Request) -> Answer:
     """Create a session and answer its ID."""
     request.datacenter()
     content = await request.body(1 << 20)
-    body = decode(content, _Body) if content else _Body()
+    body = decode(content, _Body, unknown=True) if content else _Body()
     checks, node_checks = _checks(content, body)
     server, settings = request.context.server, request.context.settings
-    node = body.node or settings.node_name
+    node = settings.node_name if body.node is None else body.node
+    if not node:
+        raise refused("Must provide Node")
     request.require("session", "write", node)
     known = server.state.catalog.host(node)
     if known is not None:  # rules for its name hold for every spelling
@@ -95,7 +97,7 @@ def _lock_delay(given: str | float) -> int:
     try:
         delay = round(go_duration(given) * 1e9) if isinstance(given, str) else int(given)
     except (ValueError, OverflowError) as error:
-        raise bad_request(f"Request decode failed: LockDelay: {error}") from None
+        raise bad_request(f"Request decode failed: {error}") from None
     if delay < _SECONDS_BELOW:
         delay *= 1_000_000_000
     if not 0 <= delay < 1 << 63:

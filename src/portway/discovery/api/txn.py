@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import field
 
 from portway.discovery.api.answer import JSON, Answer, encode
-from portway.discovery.api.blocking import consistency_of
+from portway.discovery.api.blocking import check_read, consistency_of
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request
 from portway.discovery.api.kv import render
@@ -33,6 +33,7 @@ from portway.discovery.operations.txn import (
     ConflictError,
     Failure,
     Operation,
+    Outcome,
     Result,
 )
 from portway.discovery.operations.txn_catalog import CheckOp, NodeOp, ServiceOp
@@ -88,29 +89,42 @@ async def put(request: Request) -> Answer:
     batch = [_operation(request, index, one) for index, one in enumerate(given)]
     server, authorizer = request.context.server, request.authorizer
     reads_only = not any(map(operations.writes, batch))
-    consistency = await consistency_of(request) if reads_only else ""
-    failures = _wrong_keys(request, batch)
-    results: list[Result] = []
+    if reads_only:
+        check_read(request)
+        await consistency_of(request)
+    failures, tried = _wrong_keys(request, batch), False
+    outcome = Outcome([], False)
 
-    def run(draft: Draft) -> list[Result]:
+    def run(draft: Draft) -> Outcome:
         return operations.run(server, draft, batch, authorizer)
 
     if not failures:
+        tried = True
         try:
             if reads_only:
-                results = run(Draft(server.state.view.revision))
+                outcome = run(Draft(server.state.view.revision))
             else:
-                results = await server.transact(run, _turn(batch))
+                outcome = await server.transact(run, _turn(batch))
         except ConflictError as error:
-            failures = error.failures
-    answer = _conflict(failures) if failures else await _done(request, results)
+            failures, tried = error.failures, error.tried
+    meta = _meta(tried, outcome.filtered and bool(request.token)) if reads_only else {}
     if reads_only:
-        answer.headers = {
-            "X-Consul-KnownLeader": "true",
-            "X-Consul-LastContact": "0",
-            "X-Consul-Effective-Consistency": consistency,
-        }
-    return answer
+        request.answer_headers["X-Consul-KnownLeader"] = "true" if tried else "false"
+        request.answer_headers["X-Consul-LastContact"] = "0"
+    return _conflict(failures, meta) if failures else await _done(request, outcome.results, meta)
+
+
+def _meta(tried: bool, filtered: bool) -> dict[str, Any]:
+    """What the answer to a transaction that reads tells of it besides."""
+    return {
+        "Index": int(tried),
+        "LastContact": 0,
+        "KnownLeader": tried,
+        "ConsistencyLevel": "",
+        "NotModified": False,
+        "Backend": 0,
+        "ResultsFilteredByACLs": filtered,
+    }
 
 
 def _turn(batch: Sequence[Operation]) -> str:
@@ -177,14 +191,15 @@ def _wrong_keys(request: Request, batch: Iterable[Operation]) -> list[Failure]:
     ]
 
 
-async def _done(request: Request, results: Sequence[Result]) -> Answer:
+async def _done(request: Request, results: Sequence[Result], meta: dict[str, Any]) -> Answer:
     datacenter = request.context.settings.datacenter
     rows: list[bytes] = []
     for at in range(0, len(results), _SLICE):
         if at:
             await asyncio.sleep(0)  # others have their turn
         rows += [_row(result, datacenter) for result in results[at : at + _SLICE]]
-    return Answer(b'{"Results":[' + b",".join(rows) + b'],"Errors":null}', 200, JSON)
+    rest = encode({"Errors": None, **meta})
+    return Answer(b'{"Results":[' + b",".join(rows) + b"]," + rest[1:], 200, JSON)
 
 
 def _row(result: Result, datacenter: str) -> bytes:
@@ -196,9 +211,9 @@ def _row(result: Result, datacenter: str) -> bytes:
     return encode({"Check" if isinstance(row, Check) else "Service": row})
 
 
-def _conflict(failures: Iterable[Failure]) -> Answer:
+def _conflict(failures: Iterable[Failure], meta: dict[str, Any]) -> Answer:
     errors: list[dict[str, Any]] = [{"OpIndex": index, "What": what} for index, what in failures]
-    return Answer(encode({"Results": None, "Errors": errors}), 409, JSON)
+    return Answer(encode({"Results": None, "Errors": errors, **meta}), 409, JSON)
 
 
 ROUTES = (

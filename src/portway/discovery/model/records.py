@@ -33,7 +33,7 @@ class SessionServiceCheck(Wire):
     """A service check a session is bound to."""
 
     id: str
-    namespace: str = ""
+    namespace: str = field(default_factory=str)  # not a default that is left out
 
 
 class Session(Wire):

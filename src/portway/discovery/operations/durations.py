@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from portway.config import Duration
+
+_KNOWN = r"(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)"
+_UNKNOWN_UNIT = re.compile(rf"[+-]?(?:{_KNOWN})*(?:\d+\.?\d*|\.\d+)([^\d.]+)", re.ASCII)
 
 
 def go_duration(text: str) -> float:
@@ -13,4 +18,7 @@ def go_duration(text: str) -> float:
     try:
         return float(Duration.parse(text))
     except ValueError:
+        unknown = _UNKNOWN_UNIT.match(text)
+        if unknown is not None:
+            raise ValueError(f'time: unknown unit "{unknown[1]}" in duration "{text}"') from None
         raise ValueError(f'time: invalid duration "{text}"') from None

@@ -45,12 +45,22 @@ class Failure(NamedTuple):
     what: str
 
 
+class Outcome(NamedTuple):
+    """What a transaction answers."""
+
+    results: list[Result]
+    filtered: bool
+    """Whether rows were left out that the caller may not read."""
+
+
 class ConflictError(Exception):
     """The transaction cannot be; nothing was applied."""
 
-    def __init__(self, failures: list[Failure]) -> None:
+    def __init__(self, failures: list[Failure], tried: bool) -> None:
         super().__init__("; ".join(failure.what for failure in failures))
         self.failures = failures
+        self.tried = tried
+        """Whether any operation was, or what they say was wrong already."""
 
 
 def writes(operation: Operation) -> bool:
@@ -64,9 +74,9 @@ def writes(operation: Operation) -> bool:
 
 def run(
     server: Server, draft: Draft, operations: Sequence[Operation], authorizer: Authorizer
-) -> list[Result]:
+) -> Outcome:
     """Try all operations; rows the caller may not read are left out. Raises ConflictError."""
-    _each(operations, lambda operation: _permit(server, draft, operation, authorizer))
+    _each(operations, lambda operation: _permit(server, draft, operation, authorizer), tried=False)
     results: list[Result] = []
 
     def apply(operation: Operation) -> None:
@@ -79,11 +89,14 @@ def run(
             rows = txn_catalog.apply(server, draft, operation)
             results.extend(Result(row) for row in rows)
 
-    _each(operations, apply)
-    return [result for result in results if _visible(result.row, authorizer)]
+    _each(operations, apply, tried=True)
+    visible = [result for result in results if _visible(result.row, authorizer)]
+    return Outcome(visible, len(visible) < len(results))
 
 
-def _each(operations: Sequence[Operation], step: Callable[[Operation], None]) -> None:
+def _each(
+    operations: Sequence[Operation], step: Callable[[Operation], None], *, tried: bool
+) -> None:
     failures = []
     for index, operation in enumerate(operations):
         try:
@@ -91,7 +104,7 @@ def _each(operations: Sequence[Operation], step: Callable[[Operation], None]) ->
         except (RefusedError, KVError, CatalogError, PermissionDeniedError) as error:
             failures.append(Failure(index, str(error)))
     if failures:
-        raise ConflictError(failures)
+        raise ConflictError(failures, tried)
 
 
 def _permit(server: Server, draft: Draft, operation: Operation, authorizer: Authorizer) -> None:

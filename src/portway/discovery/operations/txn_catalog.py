@@ -48,14 +48,22 @@ class CheckOp(NamedTuple):
 
 
 CatalogOp = NodeOp | ServiceOp | CheckOp
+_VERBS = frozenset(("get", "set", "cas", "delete", "delete-cas"))
 
 
 def permit(server: Server, draft: Draft, op: CatalogOp, authorizer: Authorizer) -> None:
-    """Raise PermissionDeniedError unless the operation may be tried; reads are filtered."""
+    """Raise unless the operation can be tried, and may be; reads are filtered.
+
+    Raises RefusedError, CatalogError or PermissionDeniedError.
+    """
+    if op.verb not in _VERBS:
+        kind = type(op).__name__.removesuffix("Op").lower()
+        raise RefusedError(f"unknown {kind} operation: {op.verb}")
     if op.verb == "get":
         return
     catalog = server.state.catalog
     if isinstance(op, NodeOp):
+        nodes.check_identity(op.node)
         known = _known_node(server, draft, op.node)
         require_node(server, draft, authorizer, op.node.node or (known.node if known else ""))
         if op.verb in ("set", "cas"):
@@ -106,15 +114,12 @@ def _node(server: Server, draft: Draft, op: NodeOp) -> list[Node | Service | Che
         case "set" | "cas":
             if verb == "cas" and not _fits(by_name, modified):
                 raise RefusedError(f"failed to set node {name}, index is stale")
-            if not node.node:
-                raise RefusedError("Must provide node")
             return [nodes.put_node(server, draft, node)]
         case "delete" | "delete-cas":
             if verb == "delete-cas" and (by_name is None or by_name.modify_index != modified):
                 raise RefusedError(f"failed to delete node {name}, index is stale")
             nodes.remove_node(server, draft, node.node)
-            return []
-    raise RefusedError(f"unknown Node verb {quoted(verb)}")
+    return []
 
 
 def _service(server: Server, draft: Draft, op: ServiceOp) -> list[Node | Service | Check]:
@@ -135,8 +140,7 @@ def _service(server: Server, draft: Draft, op: ServiceOp) -> list[Node | Service
             if verb == "delete-cas" and (known is None or known.modify_index != modified):
                 raise RefusedError(f"failed to delete {what}, index is stale")
             nodes.remove_service(server, draft, node, service.id)
-            return []
-    raise RefusedError(f"unknown Service verb {quoted(verb)}")
+    return []
 
 
 def _check(server: Server, draft: Draft, op: CheckOp) -> list[Node | Service | Check]:
@@ -158,8 +162,7 @@ def _check(server: Server, draft: Draft, op: CheckOp) -> list[Node | Service | C
             if verb == "delete-cas" and (known is None or known.modify_index != modified):
                 raise RefusedError(f"failed to delete {what}, index is stale")
             nodes.remove_check(server, draft, check.node, check.check_id)
-            return []
-    raise RefusedError(f"unknown Check verb {quoted(verb)}")
+    return []
 
 
 def _known_node(server: Server, draft: Draft, node: Node) -> Node | None:

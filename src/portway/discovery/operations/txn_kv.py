@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 WRITES = frozenset(("set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree"))
 READS = frozenset(("get", "get-or-empty", "get-tree"))
+CHECKS = frozenset(("check-session", "check-index", "check-not-exists"))
 MAX_TREE = 100_000
 """Keys that one operation reads: nothing else happens meanwhile."""
-_TREES = frozenset(("get-tree", "delete-tree"))
 
 
 class KVOp(NamedTuple):
@@ -33,13 +33,15 @@ class KVOp(NamedTuple):
 
 def permit(server: Server, op: KVOp, authorizer: Authorizer) -> None:
     """Raise PermissionDeniedError, or RefusedError, unless the operation may be tried."""
-    if not op.key and op.verb not in _TREES:
+    if not op.key and op.verb != "delete-tree":
         raise RefusedError("Must provide key")
+    if op.verb not in WRITES | READS | CHECKS:
+        raise RefusedError(f"unknown KV operation: {op.verb}")
     if op.verb == "delete-tree":
         authorizer.require("key_prefix", "write", op.key)
     elif op.verb == "get-tree":
         authorizer.require("key_list", "list", op.key)
-    elif op.verb.startswith("check-"):
+    elif op.verb in CHECKS:
         # Whether the transaction succeeds tells something about the key.
         authorizer.require("key", "read", op.key)
     elif op.verb not in READS:  # what those find is filtered instead
@@ -68,7 +70,14 @@ def apply(server: Server, draft: Draft, op: KVOp) -> list[KVEntry]:
             if entry is None:
                 raise RefusedError(f"key {key} doesn't exist")
         case "get-or-empty":
-            entry = entry or KVEntry(key=op.key, value=b"")
+            if entry is None:  # as the operation describes it
+                entry = KVEntry(
+                    key=op.key,
+                    value=b"",
+                    flags=op.flags,
+                    session=op.session,
+                    modify_index=op.modified,
+                )
         case "check-not-exists":
             if entry is not None:
                 raise RefusedError(f"key {key} exists")
@@ -76,8 +85,6 @@ def apply(server: Server, draft: Draft, op: KVOp) -> list[KVEntry]:
             _check_session(op, entry)
         case "check-index":
             _check_index(op, entry)
-        case _:
-            raise RefusedError(f"unknown KV verb {quoted(op.verb)}")
     return [] if entry is None else [entry]
 
 
