@@ -659,7 +659,7 @@ def test_refusals_of_reads(client: Client, path: str, status: int, text: str) ->
                 "Address": "10.0.0.1",
                 "TaggedAddresses": {"lan_ipv6": {"Address": "10.0.0.1"}},
             },
-            400,
+            500,
             "lan_ipv6",
         ),
         (

@@ -13,7 +13,12 @@ import structlog
 from portway.agent.files import StoredCheck, StoredService
 from portway.agent.maintenance import is_maintenance
 from portway.agent.planning import Planned
-from portway.agent.registration import RegisteredCheck, RegistrationError, register_service
+from portway.agent.registration import (
+    RegisteredCheck,
+    RegistrationError,
+    as_of_service,
+    register_service,
+)
 from portway.agent.registry import Registry, UnknownServiceError
 from portway.agent.sidecar import sidecar_id
 from portway.discovery.checks import CheckRefusedError
@@ -154,7 +159,10 @@ def _restore_check(registry: Registry, kept: StoredCheck) -> None:
             registry.hold(kept.definition, kept.token)
         else:
             definition = msgspec.structs.replace(kept.definition, status="")
-            registry.run(registry.plan_check(definition, "api"), kept.token, "api")
+            planned = registry.plan_check(definition, "api")
+            registry.run(
+                as_of_service(planned) if kept.with_service else planned, kept.token, "api"
+            )
     except UnknownServiceError as error:
         registry.files.forget_check(kept.check_id)
         log.error("A kept check was left out", check=kept.check_id, error=str(error))

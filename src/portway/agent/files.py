@@ -42,6 +42,7 @@ class StoredCheck(msgspec.Struct, kw_only=True):
     check_id: str
     definition: CheckDefinition
     token: str = ""
+    with_service: bool = False
 
 
 Stored = StoredService | StoredCheck

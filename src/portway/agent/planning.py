@@ -53,7 +53,7 @@ def planned(
 def _planned(
     definition: ServiceDefinition, node: str, token: str, source: Source, parent: str = ""
 ) -> Planned:
-    service, checks = register_service(definition, node)
+    service, checks = register_service(definition, node, sidecar=bool(parent))
     connect = definition.connect
     if connect is not None and connect.sidecar_service is not None:
         connect = msgspec.structs.replace(connect, sidecar_service=None)

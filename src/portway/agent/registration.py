@@ -5,6 +5,7 @@ The rules and texts are those of Consul's agent. Everything here is pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, NamedTuple, get_args
 
@@ -41,7 +42,11 @@ _MOST_WEIGHT = 65535
 
 
 class RegistrationError(Exception):
-    """A definition that cannot be registered; the API answers 400 with the message."""
+    """A definition that cannot be registered; the API answers with the status and the message."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RegisteredCheck(NamedTuple):
@@ -58,8 +63,13 @@ class Registered(NamedTuple):
     checks: list[RegisteredCheck]
 
 
-def register_service(definition: ServiceDefinition, node: str) -> Registered:
-    """The service and its checks. Raises RegistrationError."""
+def register_service(
+    definition: ServiceDefinition, node: str, *, sidecar: bool = False
+) -> Registered:
+    """The service, which may be the ``sidecar`` of another, and its checks.
+
+    Raises RegistrationError.
+    """
     d = definition
     if not d.name:
         raise RegistrationError("Missing service name")
@@ -68,11 +78,12 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
     if d.kind not in _KINDS:
         known = ", ".join(repr(kind) for kind in _KINDS if kind)
         raise RegistrationError(f"Validation failed: Invalid Kind {d.kind!r}; it may be {known}")
-    problem = meta_problem(d.meta, gateway=d.kind == "mesh-gateway")
-    if problem:
-        raise RegistrationError(f"Invalid Service Meta: {problem}")
     weights = d.weights or Weights()
     _check_weights(weights)
+    problem = meta_problem(d.meta, gateway=d.kind == "mesh-gateway")
+    if problem:
+        subject = "SidecarService" if sidecar else "Service Meta"
+        raise RegistrationError(f"Invalid {subject}: {problem}")
     service = Service(
         kind=d.kind,  # type: ignore[arg-type]  # it is one of _KINDS
         id=d.id or d.name,
@@ -80,7 +91,7 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
         tags=list(d.tags),
         address=d.address,
         tagged_addresses=_tagged_addresses(d) or None,
-        meta=dict(d.meta),
+        meta=dict(d.meta) or None,
         port=d.port,
         ports=list(d.ports) or None,
         socket_path=d.socket_path,
@@ -91,8 +102,15 @@ def register_service(definition: ServiceDefinition, node: str) -> Registered:
         connect=Connect(native=bool(d.connect and d.connect.native)),
         peer_name="",
     )
-    _check_kind(service, d)
+    problems = [*problems_of(service), *_sidecar_problems(service, d)]
+    if problems:
+        failed = "Failed Validation" if sidecar else "Validation failed"
+        raise RegistrationError(f"{failed}: {multierror(problems)}")
     definitions = [*([] if d.check in (None, CheckDefinition()) else [d.check]), *d.checks]
+    for one in definitions:
+        _validate(one, " in sidecar_service" if sidecar else "")
+    if service.ports and d.connect is not None and d.connect.sidecar_service is not None:
+        raise RegistrationError("MultiPort cannot be used with Consul Connect.")
     checks = [
         _service_check(one, service, node, position, len(definitions))
         for position, one in enumerate(definitions, 1)
@@ -117,18 +135,19 @@ def _service_check(
     d: CheckDefinition, service: Service, node: str, position: int, count: int
 ) -> RegisteredCheck:
     _check_status(d.status, "Status for checks must 'passing', 'warning', 'critical'")
-    _validate(d)
     check_id = d.check_id or d.id
     if not check_id:
         check_id = f"service:{service.id}" + (f":{position}" if count > 1 else "")
     name = d.name or f"Service '{service.service}' check"
-    registered = _check(d, check_id, name, node, service)
-    shown = msgspec.structs.replace(
-        registered.check,
-        interval=str(d.interval) if d.interval else "",
-        timeout=str(d.timeout) if d.timeout else "",
-    )
-    return RegisteredCheck(shown, registered.definition)
+    return as_of_service(_check(d, check_id, name, node, service))
+
+
+def as_of_service(registered: RegisteredCheck) -> RegisteredCheck:
+    """A check as one that came with its service shows itself: without times that are none."""
+    check, d = registered
+    interval, timeout = (str(time) if time else "" for time in (d.interval, d.timeout))
+    shown = msgspec.structs.replace(check, interval=interval, timeout=timeout)
+    return RegisteredCheck(shown, d)
 
 
 def _check(
@@ -155,11 +174,11 @@ def _check(
     return RegisteredCheck(check, own)
 
 
-def _validate(d: CheckDefinition) -> None:
+def _validate(d: CheckDefinition, where: str = "") -> None:
     try:
         validate(d)
     except CheckError as error:
-        raise RegistrationError(f"Invalid check: {error}") from None
+        raise RegistrationError(f"Invalid check{where}: {error}") from None
 
 
 def _check_status(status: str, message: str) -> None:
@@ -176,15 +195,16 @@ def _check_weights(weights: Weights) -> None:
         raise RegistrationError("Invalid Weights: DNS Weight must be between 0 and 65535")
 
 
-def _check_kind(service: Service, d: ServiceDefinition) -> None:
-    problems = [*problems_of(service)]
+def _sidecar_problems(service: Service, d: ServiceDefinition) -> Iterator[str]:
     sidecar = d.connect.sidecar_service if d.connect else None
-    if sidecar is not None and sidecar.id:
-        problems.append("A SidecarService cannot specify an ID as this is managed by the agent")
-    if sidecar is not None and service.ports:
-        problems.append("Ports cannot be used with a SidecarService")
-    if problems:
-        raise RegistrationError(f"Validation failed: {multierror(problems)}")
+    if sidecar is None:
+        return
+    if service.kind.endswith("-gateway"):
+        yield f"A {service.kind} cannot have a sidecar service defined"
+    if sidecar.id:
+        yield "A SidecarService cannot specify an ID as this is managed by the agent"
+    if sidecar.connect is not None and sidecar.connect.sidecar_service is not None:
+        yield "A SidecarService cannot have a nested SidecarService"
 
 
 def _tagged_addresses(d: ServiceDefinition) -> dict[str, ServiceAddress]:
@@ -193,12 +213,12 @@ def _tagged_addresses(d: ServiceDefinition) -> dict[str, ServiceAddress]:
         for family, version in (("_ipv4", 4), ("_ipv6", 6)):
             if tag in (f"lan{family}", f"wan{family}") and _version(address.address) != version:
                 raise RegistrationError(
-                    f"Invalid TaggedAddresses: {tag} must be an IPv{version} address, "
-                    f"not {address.address!r}"
+                    f'Service tagged address "{tag}" must be a valid ipv{version} address', 500
                 )
     version = _version(d.address)
     if version:
-        own = ServiceAddress(address=d.address, port=d.port)
+        port = next((one.port for one in d.ports if one.default), d.port)
+        own = ServiceAddress(address=d.address, port=port)
         tagged.setdefault(f"lan_ipv{version}", own)
         tagged.setdefault(f"wan_ipv{version}", own)
     return tagged

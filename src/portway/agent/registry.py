@@ -205,7 +205,12 @@ def stored(plan: Planned) -> list[Stored]:
     """What is kept on disk of a service and its checks."""
     service = StoredService(definition=plan.definition, token=plan.token, parent=plan.parent)
     checks = [
-        StoredCheck(check_id=one.check.check_id, definition=one.definition, token=plan.token)
+        StoredCheck(
+            check_id=one.check.check_id,
+            definition=one.definition,
+            token=plan.token,
+            with_service=True,
+        )
         for one in plan.checks
     ]
     return [service, *checks]

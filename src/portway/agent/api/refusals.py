@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from portway.agent.registration import RegistrationError
 from portway.agent.registry import UnknownCheckError, UnknownServiceError
-from portway.discovery.api.error import ApiError, bad_request, not_found
+from portway.discovery.api.error import ApiError, not_found
 from portway.discovery.checks import CheckError, CheckRefusedError
 
 
@@ -17,7 +17,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except RegistrationError as error:
-        raise bad_request(str(error)) from None
+        raise ApiError(error.status, str(error)) from None
     except (UnknownServiceError, UnknownCheckError) as error:
         raise not_found(str(error)) from None
     except (CheckRefusedError, CheckError) as error:

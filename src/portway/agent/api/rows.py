@@ -25,7 +25,7 @@ def agent_service(service: Service, datacenter: str) -> dict[str, Any]:
         "Service": service.service,
         "Tags": service.tags or [],
         "Meta": service.meta or {},
-        "Port": service.port,
+        "Port": service.port or _default_port(service),
         "Address": service.address,
     }
     for name, value in (
@@ -43,6 +43,10 @@ def agent_service(service: Service, datacenter: str) -> dict[str, Any]:
         row["Connect"] = {"Native": True}
     row["Datacenter"] = datacenter
     return row
+
+
+def _default_port(service: Service) -> int:
+    return next((port.port for port in service.ports or () if port.default), 0)
 
 
 def _proxy(proxy: Proxy) -> dict[str, Any]:

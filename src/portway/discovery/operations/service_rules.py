@@ -30,6 +30,8 @@ def multierror(problems: Sequence[str]) -> str:
 
 def problems_of(service: Service) -> Iterator[str]:
     """Everything wrong with a service."""
+    if service.locality is not None and service.locality.zone and not service.locality.region:
+        yield "zone cannot be set without region"
     if service.kind == "connect-proxy":
         yield from _proxy_problems(service)
     elif service.kind in _GATEWAYS:
@@ -138,18 +140,26 @@ def _port_problems(service: Service) -> Iterator[str]:
         yield f"Port {service.port} is not between 0 and 65535"
     if not service.ports:
         return
-    names = [port.name for port in service.ports]
+    if service.kind == "connect-proxy" or service.kind in _GATEWAYS:
+        yield f"Ports cannot be set for a {service.kind}"
     if service.port:
-        yield "Port and Ports cannot both be set"
-    if not all(names):
-        yield "every one of Ports needs a Name"
-    if len(set(names)) < len(names):
-        yield "names of Ports must be unique"
-    if sum(port.default for port in service.ports) != 1:
-        yield "exactly one of Ports must be the Default"
+        yield "Cannot set both Port and Ports"
+    seen: set[str] = set()
     for port in service.ports:
-        if not 0 < port.port <= 65535:
-            yield f"port {port.port} of Ports is not between 1 and 65535"
+        if not port.name.strip():
+            yield "Ports.Name cannot be empty"
+        elif port.port <= 0:
+            yield "Ports.Port must be greater than zero"
+        elif port.port > 65535:
+            yield f"Ports.Port {port.port} is not between 1 and 65535"
+        elif port.name in seen:
+            yield f'Ports.Name "{port.name}" has to be unique'
+        seen.add(port.name)
+    defaults = sum(port.default for port in service.ports)
+    if defaults > 1:
+        yield "Only one port can be marked as default"
+    elif not defaults:
+        yield "One of the Ports must be marked as Default"
 
 
 def meta_problem(meta: dict[str, str], *, gateway: bool = False) -> str:
