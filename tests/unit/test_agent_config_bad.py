@@ -73,7 +73,8 @@ UNREADABLE = {
 # What follows from a text of HCL for an agent with -dev.
 REFUSED = {
     'datacenter = ""': "datacenter cannot be empty",
-    'datacenter = "dc 1"': "datacenter can only contain lowercase alphanumeric, - or _ characters.",
+    'datacenter = "dc 1"': "datacenter can only contain lowercase alphanumeric, - or _"
+    ' characters. received: "dc 1"',
     'primary_datacenter = "dc.1"': "primary_datacenter can only contain lowercase alphanumeric,"
     " - or _ characters.",
     'node_name = "  "': "node_name cannot be empty",
@@ -103,10 +104,10 @@ REFUSED = {
     'addresses { http = "1.2.3" }': "addresses.http: invalid ip address: 1.2.3",
     "ports { https = 8500 }": "HTTPS address 127.0.0.1:8500 already configured for HTTP",
     "ports { dns = 8500 }": "DNS address 127.0.0.1:8500 already configured for HTTP",
-    "ports { http = 70000 }": "ports.http: invalid port 70000; write 1 to 65535, or -1 to disable"
+    "ports { http = 70000 }": "ports.http: invalid port: 70000; write 1 to 65535, or -1 to disable"
     " it",
-    "ports { server = 0 }": "ports.server must be a valid port from 1 to 65535",
-    "ports { serf_lan = -1 }": "ports.serf_lan must be a valid port from 1 to 65535",
+    "ports { server = 0 }": "server-port must be greater than zero",
+    "ports { serf_lan = -1 }": "serf-lan-port must be greater than zero",
     "ports { sidecar_min_port = 5 sidecar_max_port = 4 }": "sidecar_min_port must be less than"
     " sidecar_max_port. To disable, set both to zero.",
     'advertise_addr = "0.0.0.0"': "Advertise address cannot be 0.0.0.0, :: or [::]",
@@ -268,8 +269,12 @@ FLAGS = {
     "-server -bind=127.0.0.1 -data-dir=d -bootstrap -bootstrap-expect=1": "'bootstrap_expect > 0'"
     " and 'bootstrap = true' are mutually exclusive",
     "-dev -data-dir=/dev/null": 'data_dir "/dev/null" is not a directory',
-    "-dev -config-file=/nope.hcl": "config: Open failed on /nope.hcl. no such file or directory",
-    "-dev -config-dir=/nope": "config: Open failed on /nope. no such file or directory",
+    "-dev -config-file=/nope.hcl": (
+        "config: Open failed on /nope.hcl. open /nope.hcl: no such file or directory"
+    ),
+    "-dev -config-dir=/nope": (
+        "config: Open failed on /nope. open /nope: no such file or directory"
+    ),
     "-dev -hcl=a=": "failed to parse flag-0.hcl: line 1: expected a value, found the end of the"
     " text",
 }

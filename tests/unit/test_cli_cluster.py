@@ -491,7 +491,7 @@ def test_autopilot_state(agent: FakeAgent, consul: Consul) -> None:
         "   s1",
         "      Name:            one",
     ]
-    assert lines[-1] == '         "k": "v"'
+    assert lines[-2:] == ['         "k": "v"', ""]
     assert '"FailureTolerance": 0' in consul("operator", "autopilot", "state", "-format=json").out
 
 
@@ -520,11 +520,11 @@ def test_usage(agent: FakeAgent, consul: Consul) -> None:
         "dc1 Billable Service Instances: 3\n\n"
         "Billable Services\n"
         "Services      Service instances\n"
-        "2             3\n\n"
+        "2             3\n\n\n"
         "Nodes\n"
         "Datacenter      Count\n"
         "dc1             1\n\n"
-        "Total           1\n\n"
+        "Total           1\n\n\n"
         "Connect Services\n"
         "Type               Service instances\n"
         "connect-proxy      0\n"

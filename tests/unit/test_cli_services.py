@@ -19,7 +19,12 @@ REGISTER = "/agent/service/register"
 def test_register_by_options(agent: FakeAgent, consul: Consul) -> None:
     agent.answer("PUT", REGISTER, b"")
     options = ("-id=web-1", "-name=web", "-address=10.0.0.1", "-port", "80", "-tag=a", "-tag=b")
-    more = ("-meta=k=v=w", "-kind=", "-tagged-address=wan=1.2.3.4:90", "-tagged-address=lan=[::1]")
+    more = (
+        "-meta=k=v=w",
+        "-kind=",
+        "-tagged-address=wan=1.2.3.4:90",
+        "-tagged-address=lan=[::1]:9",
+    )
     assert consul("services", "register", *options, *more) == (0, "Registered service: web\n", "")
     assert agent.questions[0].json == {
         "ID": "web-1",
@@ -30,7 +35,7 @@ def test_register_by_options(agent: FakeAgent, consul: Consul) -> None:
         "Meta": {"k": "v=w"},
         "TaggedAddresses": {
             "wan": {"Address": "1.2.3.4", "Port": 90},
-            "lan": {"Address": "::1"},
+            "lan": {"Address": "::1", "Port": 9},
         },
     }
 
@@ -88,23 +93,40 @@ def test_deregister(agent: FakeAgent, consul: Consul, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["register"], "Service registration requires at least one file, or -name"),
-        (["register", "-port=80"], "Service registration requires at least one file, or -name"),
-        (["register", "-name=a", "b.hcl"], "Services are registered from files or from options, "),
+        (["register"], "Service registration requires at least one argument or flags."),
+        (["register", "-port=80"], "Service registration requires at least one argument or flags."),
+        (
+            ["register", "-name=a", "b.hcl"],
+            "Service registration requires arguments or -id, not both.",
+        ),
         (
             ["register", "-name=a", "-meta=b"],
             'invalid value "b" for flag -meta: Missing "=" value in argument: b',
         ),
         (["register", "-name=a", "-port=x"], 'invalid value "x" for flag -port: parse error'),
-        (["register", "-name=a", "-tagged-address=a=b:c"], "Invalid port in -tagged-address: "),
-        (["register", "/nowhere.hcl"], "Error: config: Open failed on /nowhere.hcl. no such file"),
+        (
+            ["register", "-name=a", "-tagged-address=a=b:c"],
+            'Invalid Tagged address: strconv.Atoi: parsing "c": ',
+        ),
+        (["register", "/nowhere.hcl"], "Error: config: Open failed on /nowhere.hcl. open /no"),
         (["register", "wrong.hcl"], "Error: failed to parse wrong.hcl: "),
         (["register", "none.json"], "Error: no service is defined in none.json"),
-        (["register", "nameless.json"], "Error: a service without a name"),
-        (["deregister"], "Service deregistration requires files or -id, and not both"),
-        (["deregister", "-id=a", "b"], "Service deregistration requires files or -id, and not "),
+        (["register", "port.json"], "Invalid Service address for service 'web'. Use port field "),
+        (["register", "-name=a", "-address=b:1"], "Invalid Service address when using CLI flags. "),
+        (
+            ["register", "-name=a", "-tagged-address=w=1.2.3.4.5:6"],
+            "Invalid Tagged address for tagged address 'w': malformed IP address: 1.2.3.4.5",
+        ),
+        (["deregister"], "Service deregistration requires at least one argument or -id."),
+        (
+            ["deregister", "-id=a", "b"],
+            "Service deregistration requires arguments or -id, not both.",
+        ),
         (["export", "-consumer-peers=a"], "Missing the required -name flag"),
-        (["export", "-name=a"], "Missing the required -consumer-peers flag"),
+        (
+            ["export", "-name=a"],
+            "Missing the required -consumer-peers or -consumer-partitions flag",
+        ),
     ],
 )
 def test_wrong_usage(
@@ -118,7 +140,7 @@ def test_wrong_usage(
     monkeypatch.chdir(tmp_path)
     Path("wrong.hcl").write_text('service { nmae = "web" }')
     Path("none.json").write_text('{"datacenter": "dc1"}')
-    Path("nameless.json").write_text('{"service": {"port": 1}}')
+    Path("port.json").write_text('{"service": {"name": "web", "address": "10.0.0.1:80"}}')
     code, out, err = consul("services", *argv)
     assert (code, out) == (1, "")
     assert err.startswith(said)
@@ -179,7 +201,7 @@ def test_export(
     agent.answer("PUT", "/config", True)
     assert consul("services", "export", "-name=web", "-consumer-peers=east, west") == (
         0,
-        'Successfully exported service "web" to cluster peers ["east" "west"]\n',
+        'Successfully exported service "web" to cluster peers "east, west"\n',
         "",
     )
     (put,) = agent.asked("PUT", "/config")

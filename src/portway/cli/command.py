@@ -60,6 +60,8 @@ class _Kind(_ParamType):
             shape = "boolean " if self is BOOL else ""
             where = f"for -{name}" if self is BOOL else f"for flag -{name}"
             reason = str(error) if isinstance(error, goflags.FlagError) else "parse error"
+            if self in _PARSERS and param.default is None:  # a type of Consul's own, not of Go's
+                reason = _PARSERS[self].format(value, reason.replace("parse error", _SYNTAX))
             raise Wrong(f'invalid {shape}value "{value}" {where}: {reason}') from None
 
 
@@ -91,6 +93,12 @@ INT = _Kind("int", _integer)
 UINT = _Kind("uint", _unsigned)
 DURATION = _Kind("duration", duration.parse)  # seconds
 PAIR = _Kind("key=value", _pair)  # (key, value)
+_SYNTAX = "invalid syntax"
+_PARSERS = {
+    BOOL: 'strconv.ParseBool: parsing "{0}": {1}',
+    UINT: 'strconv.ParseUint: parsing "{0}": {1}',
+    DURATION: 'time: invalid duration "{0}"',
+}
 _KINDS = {bool: BOOL, int: INT, str: click.STRING}
 _ZEROS: dict[click.ParamType[Any], Any] = {
     BOOL: False,

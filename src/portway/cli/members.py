@@ -49,15 +49,24 @@ def members(
     chosen = [member for member in found if wanted.search(_status(member))]
     if not chosen:
         return _NOBODY
+    for member in chosen:
+        member["Tags"] = _labelled(member.get("Tags") or {}, every=segment == _ALL)
     chosen.sort(key=_order)
     click.echo(table(_detailed(chosen) if detailed else _plain(chosen)))
     return 0
 
 
+def _labelled(tags: dict[str, str], *, every: bool) -> dict[str, str]:
+    """The tags with partition and segment; a server is in ``every`` one if all are asked for."""
+    server = every and tags.get("role") == "consul"
+    segment = "<all>" if server else tags.get("segment") or "<default>"
+    return {**tags, "ap": tags.get("ap") or "default", "segment": segment}
+
+
 def _plain(members: list[dict[str, Any]]) -> list[list[str]]:
     rows = [_HEADER]
     for member in members:
-        tags = _tags(member)
+        tags = member["Tags"]
         rows.append(
             [
                 member["Name"],
@@ -67,8 +76,8 @@ def _plain(members: list[dict[str, Any]]) -> list[list[str]]:
                 tags.get("build", "").partition(":")[0] or "< 0.3",
                 tags.get("vsn", ""),
                 tags.get("dc", ""),
-                tags.get("ap") or "default",
-                _segment(tags),
+                tags["ap"],
+                tags["segment"],
             ]
         )
     return rows
@@ -77,23 +86,15 @@ def _plain(members: list[dict[str, Any]]) -> list[list[str]]:
 def _detailed(members: list[dict[str, Any]]) -> list[list[str]]:
     rows = [["Node", "Address", "Status", "Tags"]]
     for member in members:
-        shown = {"ap": "default", **_tags(member), "segment": _segment(_tags(member))}
-        tags = ",".join(f"{name}={value}" for name, value in sorted(shown.items()))
+        tags = ",".join(f"{name}={value}" for name, value in sorted(member["Tags"].items()))
         rows.append([member["Name"], _address(member), _status(member), tags])
     return rows
 
 
-def _order(member: dict[str, Any]) -> tuple[str, str, str]:
-    tags = _tags(member)  # servers come first, since "<all>" does
-    return _segment(tags), tags.get("ap") or "default", member["Name"]
-
-
-def _tags(member: dict[str, Any]) -> dict[str, str]:
-    return member.get("Tags") or {}
-
-
-def _segment(tags: dict[str, str]) -> str:
-    return "<all>" if tags.get("role") == "consul" else tags.get("segment") or "<default>"
+def _order(member: dict[str, Any]) -> tuple[bool, bool, str, str, str]:
+    tags = member["Tags"]
+    client, other = tags.get("role") != "consul", tags["ap"] != "default"
+    return client, other, tags["segment"], tags["ap"], member["Name"]
 
 
 def _status(member: dict[str, Any]) -> str:

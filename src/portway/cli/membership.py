@@ -30,6 +30,7 @@ def join(client: Client, args: tuple[str, ...], wan: bool) -> None:
 def leave(client: Client, args: tuple[str, ...]) -> None:
     """Make the agent leave its cluster gracefully and stop."""
     if args:
+        click.echo(click.get_current_context().get_help())
         raise Wrong(f"Error found unexpected args: [{' '.join(args)}]")
     with failing("Error leaving"):
         client.put("agent/leave")

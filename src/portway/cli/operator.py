@@ -34,5 +34,6 @@ operator = group(
         "autopilot": ("portway.cli.operator:autopilot", "How servers that fail are replaced."),
         "raft": ("portway.cli.operator:raft", "The servers that agree on what is written."),
         "usage": ("portway.cli.operator:usage", "How much the cluster holds."),
+        "utilization": ("portway.cli.operator_usage:utilization", "A report, in Enterprise."),
     },
 )

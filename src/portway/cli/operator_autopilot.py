@@ -33,6 +33,15 @@ _SHOWN = (
     "DisableUpgradeMigration",
     "UpgradeVersionTag",
 )
+_STATE = (
+    *("Healthy", "FailureTolerance", "OptimisticFailureTolerance", "Servers", "Leader"),
+    *("Voters", "RedundancyZones", "ReadReplicas", "Upgrade"),
+)
+_SERVER = (
+    *("ID", "Name", "Address", "NodeStatus", "Version", "LastContact", "LastTerm", "LastIndex"),
+    *("Healthy", "StableSince", "RedundancyZone", "UpgradeVersion", "ReadReplica", "Status"),
+    *("Meta", "NodeType"),
+)
 _QUOTED = {"RedundancyZoneTag", "UpgradeVersionTag"}
 
 
@@ -89,13 +98,24 @@ def state(client: Client, args: tuple[str, ...], format: str) -> None:  # noqa: 
     """Show the state of the servers."""
     no_arguments(args)
     if format not in ("pretty", "json"):
-        raise Wrong(f'Invalid format "{format}"; valid: pretty, json')
+        raise Wrong(f"Unknown format: {format}")
     with failing("Error querying Autopilot state"):
         found = client.get("operator/autopilot/state").json()
     if format == "json":
-        print_json(found)
+        print_json(_ordered(found))
     else:
-        click.echo("\n".join(_pretty(found)))
+        click.echo("\n".join([*_pretty(found), ""]))
+
+
+def _ordered(found: dict[str, Any]) -> dict[str, Any]:
+    """The state in the order Consul's command prints it in."""
+    servers = (found.get("Servers") or {}).items()
+    ordered = {key: found[key] for key in _STATE if key in found}
+    ordered["Servers"] = {
+        name: {key: server[key] for key in _SERVER if key in server}
+        for name, server in ((name, {"ReadReplica": False, **server}) for name, server in servers)
+    }
+    return ordered
 
 
 def _pretty(found: dict[str, Any]) -> list[str]:

@@ -12,10 +12,8 @@ _HEADER = "Node,ID,Address,State,Voter,RaftProtocol,Commit Index,Trails Leader B
 
 
 @command("list-peers", server=True)
-@flag("detailed", bool, "The same list; the option is accepted since Consul's users give it.")
-def list_peers(client: Client, args: tuple[str, ...], detailed: bool) -> None:
+def list_peers(client: Client, args: tuple[str, ...]) -> None:
     """List the servers of the cluster, and how far each is behind the leader."""
-    del detailed
     no_arguments(args)
     with failing("Error getting peers"):
         peers = client.get("operator/raft/configuration").json()["Servers"]
@@ -39,8 +37,10 @@ def list_peers(client: Client, args: tuple[str, ...], detailed: bool) -> None:
 def remove_peer(client: Client, args: tuple[str, ...], address: str, id: str) -> None:  # noqa: A002
     """Remove a server that is gone for ever from those that must agree."""
     no_arguments(args)
-    if bool(address) == bool(id):
-        raise Wrong("an address or id is required for the peer to remove, and not both")
+    if not address and not id:
+        raise Wrong("Error removing peer: an address or id is required for the peer to remove")
+    if address and id:
+        raise Wrong("Error removing peer: cannot give both an address and id")
     key, value = ("address", address) if address else ("id", id)
     with failing("Error removing peer"):
         client.delete("operator/raft/peer", {key: value})
@@ -52,7 +52,7 @@ def remove_peer(client: Client, args: tuple[str, ...], address: str, id: str) ->
 def transfer_leader(client: Client, args: tuple[str, ...], id: str) -> None:  # noqa: A002
     """Make another server the leader."""
     no_arguments(args)
-    with failing("Error transfering leadership"):
+    with failing("Error transfering leadership: Failed to transfer leadership"):
         done = client.post("operator/raft/transfer-leader", {"id": id or None}).json()
     if not done.get("Success"):
         fail("Error transfering leadership: the server refused")

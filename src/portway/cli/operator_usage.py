@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from portway.cli.client import Client
-from portway.cli.command import Wrong, command, failing, flag, no_arguments
+from portway.cli.command import Wrong, command, fail, failing, flag, no_arguments
 from portway.cli.output import table
 
 _GAP = 6  # columns
@@ -33,6 +33,19 @@ def instances(
         click.echo(_connect(usage, all_datacenters))
 
 
+@command("utilization", api=False)
+@flag("message", str, "Text to keep with the report.")
+@flag("output", str, "File to write the report to.")
+@flag("today-only", bool, "Report only the last figures.")
+@flag("y", bool, "Send the report without asking.")
+def utilization(
+    args: tuple[str, ...], message: str, output: str, today_only: bool, y: bool
+) -> None:
+    """Report to its vendor how Consul Enterprise is used, which this is not."""
+    del args, message, output, today_only, y
+    fail("operator utilization requires Consul Enterprise")
+
+
 def _billable(usage: dict[str, Any], all_datacenters: bool) -> None:
     total = sum(counts["BillableServiceInstances"] for counts in usage.values())
     click.echo(f"Billable Service Instances Total: {total}")
@@ -48,11 +61,11 @@ def _billable(usage: dict[str, Any], all_datacenters: bool) -> None:
         rows += [("",) * 3, ("Total", str(counted), str(total))]
     else:
         rows = [row[1:] for row in rows]  # type: ignore[misc]
-    click.echo(f"\nBillable Services\n{table(rows, _GAP)}\n")
+    click.echo(f"\nBillable Services\n{table(rows, _GAP)}\n\n")
     nodes = [(name, str(usage[name].get("Nodes", 0))) for name in sorted(usage)]
     every = str(sum(counts.get("Nodes", 0) for counts in usage.values()))
     rows_of_nodes = [("Datacenter", "Count"), *nodes, ("", ""), ("Total", every)]
-    click.echo(f"Nodes\n{table(rows_of_nodes, _GAP)}\n")
+    click.echo(f"Nodes\n{table(rows_of_nodes, _GAP)}\n\n")
 
 
 def _connect(usage: dict[str, Any], all_datacenters: bool) -> str:

@@ -22,9 +22,9 @@ def rtt(client: Client, args: tuple[str, ...], wan: bool) -> None:
         raise Wrong("One or two node names must be specified")
     names = args if len(args) == 2 else (args[0], _own_name(client, wan))
     known = _of_servers(client, names) if wan else _of_nodes(client)
-    for name in names:
-        if name not in known:
-            fail(f'Could not find a coordinate for node "{name}"')
+    if missing := [name for name in names if name not in known]:
+        name = names[0] if wan else missing[0]  # only in one area is there a distance
+        fail(f'Could not find a coordinate for node "{name}"')
     seconds = distance(known[names[0]], known[names[1]])
     kind = "WAN" if wan else "LAN"
     milliseconds = f"{seconds * 1000:.3f} ms"

@@ -54,7 +54,8 @@ def sources(paths: Sequence[str], format_: str = "") -> tuple[list[Source], list
             else:
                 found.append(Source(path, format_ or _suffix(path), _text(path)))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"config: Open failed on {path}. open {path}: {_reason(error)}") from None
+            said = f"open {path}: {_reason(error)}"
+            raise ConfigError(f"config: Open failed on {path}. {said}") from None
     return [source for source in found if source.text.strip()], warnings
 
 

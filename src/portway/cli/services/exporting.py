@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import click
 
@@ -11,6 +11,20 @@ from portway.cli.command import Wrong, command, fail, failing, flag, no_argument
 from portway.cli.output import print_json, table
 
 _ENTRY = "config/exported-services/default"
+
+
+class _Consumers(TypedDict):
+    Peers: list[str]
+    Partitions: list[str]
+
+
+class _Exported(TypedDict):
+    """A service that is exported, as filters name its fields."""
+
+    Service: str
+    Partition: str
+    Namespace: str
+    Consumers: _Consumers
 
 
 @command("export", server=True)
@@ -26,20 +40,21 @@ def export(
         raise Wrong("Missing the required -name flag")
     if consumer_partitions:
         raise Wrong("-consumer-partitions: partitions are an enterprise feature")
+    if not consumer_peers:
+        raise Wrong("Missing the required -consumer-peers or -consumer-partitions flag")
     peers = [peer for peer in (text.strip() for text in consumer_peers.split(",")) if peer]
     if not peers:
-        raise Wrong("Missing the required -consumer-peers flag")
+        raise Wrong(f'-consumer-peers: no peer is named in "{consumer_peers}"')
     with failing("Error reading config entry exported-services/default"):
         found = client.get(_ENTRY, missing=[404])
     entry: dict[str, Any] = {"Kind": "exported-services", "Name": "default", "Services": []}
     entry = found.json() if found.status == 200 else entry
-    with failing(f"Error exporting service {name}"):
+    with failing("Error writing config entry"):
         index = entry.get("ModifyIndex", 0)
         done = client.put("config", {"cas": index}, with_consumers(entry, name, peers)).json()
     if done is not True:
-        fail("Error exporting service: the entry was changed meanwhile, please try again")
-    quoted = " ".join(f'"{peer}"' for peer in peers)
-    click.echo(f'Successfully exported service "{name}" to cluster peers [{quoted}]')
+        fail("Config entry was changed during update. Please try again")
+    click.echo(f'Successfully exported service "{name}" to cluster peers "{consumer_peers}"')
 
 
 def with_consumers(entry: dict[str, Any], name: str, peers: list[str]) -> dict[str, Any]:
@@ -69,10 +84,11 @@ def exported_services(
     """List the services that are exported, and to whom."""
     no_arguments(args)
     if format not in ("pretty", "json"):
-        raise Wrong(f"Invalid format, valid formats are pretty, json: {format}")
+        raise Wrong("Invalid format, valid formats are {pretty|json}")
     with failing("Error reading exported services"):
-        found = client.get("exported-services", {"filter": filter or None}).json() or []
-    if format == "json":
+        found = client.get("exported-services").json() or []
+    found = _filtered([_ordered(service) for service in found], filter)
+    if found and format == "json":
         print_json(found)
     elif found:
         rows = [["Service", "Consumer Peers"]]
@@ -82,3 +98,21 @@ def exported_services(
         click.echo(table(rows))
     else:
         click.echo("No exported services found")
+
+
+def _ordered(service: dict[str, Any]) -> dict[str, Any]:
+    order = ("Service", "Partition", "Namespace", "Consumers")
+    return {key: service[key] for key in order if key in service}
+
+
+def _filtered(services: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """Those that fulfil an expression: the API has no filter of its own here."""
+    if not text:
+        return services
+    from portway.discovery.filter import FilterError, compile_filter
+
+    try:
+        wanted = compile_filter(text, _Exported)
+        return [service for service in services if wanted(service)]
+    except FilterError as error:
+        fail(f"Error while creating filter: {error}")

@@ -24,9 +24,6 @@ def definitions(paths: Sequence[str]) -> list[dict[str, Any]]:
         fail(f"Error: {error}")
     if not found:
         fail(f"Error: no service is defined in {', '.join(paths)}")
-    for definition in found:
-        if not (definition.get("name") or definition.get("id")):
-            fail("Error: a service without a name; every service needs one")
     return found
 
 

@@ -147,7 +147,7 @@ async def autopilot_state(request: Request) -> Answer:
         "Healthy": True,
         "StableSince": _started(request),
         "Status": "leader",
-        "Meta": {"version": CONSUL},
+        "Meta": {"consul-network-segment": "", "consul-version": CONSUL},
         "NodeType": "voter",
     }
     return json_answer(
