@@ -28,7 +28,8 @@ E = TypeVar("E", bound=Entry)
 
 
 def entry(kind: str, name: str = "x", **fields: Any) -> Entry:
-    return decode_entry({"Kind": kind, "Name": name, **fields})
+    named: dict[str, Any] = {} if kind == "mesh" else {"Name": name}
+    return decode_entry({"Kind": kind, **named, **fields})
 
 
 def shown(value: Entry) -> Any:
@@ -70,7 +71,8 @@ EMPTY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_empty_entry_of_each_kind(kind: str) -> None:
-    assert shown(entry(kind)) == {"Kind": kind, "Name": "x", **EMPTY[kind]}
+    named = {} if kind == "mesh" else {"Name": "x"}
+    assert shown(entry(kind)) == {"Kind": kind, **named, **EMPTY[kind]}
 
 
 GUIDES = {
@@ -247,19 +249,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "mutually exclusive",
     ),
     ("service-defaults", {"UpstreamConfig": {"Defaults": {"Name": "a"}}}, "Name must be empty"),
-    ("service-defaults", {"UpstreamConfig": {"Overrides": [{}]}}, "override for : Name is require"),
+    ("service-defaults", {"UpstreamConfig": {"Overrides": [{}]}}, "override for :: Name is"),
     (
         "service-defaults",
         {"UpstreamConfig": {"Defaults": {"Limits": {"MaxConnections": -1}}}},
-        "error in upstream defaults: max connections cannot be negative",
+        "error in upstream defaults: 1 error occurred:\n\t* max connections cannot be negative",
     ),
     (
         "service-defaults",
         {"UpstreamConfig": {"Defaults": {"PassiveHealthCheck": {"MaxEjectionPercent": 101}}}},
         "must be a percentage between 0 and 100",
     ),
-    ("service-defaults", {"RateLimits": {"InstanceLevel": {"RequestsMaxBurst": 1}}}, "needs reque"),
-    ("service-defaults", {"EnvoyExtensions": [{"Name": "builtin/lue"}]}, "builtin/lua"),
+    ("service-defaults", {"RateLimits": {"InstanceLevel": {"RequestsMaxBurst": 1}}}, "Rate limit"),
+    ("service-defaults", {"EnvoyExtensions": [{"Name": "builtin/lue"}]}, "is not a built-in"),
     ("proxy-defaults", {"Name": "x"}, 'only "global" is supported'),
     ("proxy-defaults", {"Name": "global", "AccessLogs": {"Type": "x"}}, "invalid access log type"),
     ("proxy-defaults", {"Name": "global", "AccessLogs": {"Type": "file"}}, "path must be specifi"),
@@ -313,7 +315,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"Redirect": {"Service": "a"}, "Failover": {"*": {"Service": "b"}}},
         "cannot both be set",
     ),
-    ("service-resolver", {"Redirect": {"SamenessGroup": "g"}}, "enterprise-only feature"),
+    ("service-resolver", {"Redirect": {"SamenessGroup": "g"}}, "requires Consul Enterprise"),
     ("service-resolver", {"Failover": {"v9": {"Service": "a"}}}, 'Failover["v9"]: not a valid sub'),
     ("service-resolver", {"Failover": {"*": {}}}, "one of Service, ServiceSubset"),
     ("service-resolver", {"Failover": {"*": {"Datacenters": [""]}}}, "found empty datacenter"),
@@ -367,7 +369,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("service-intentions", source(Action="maybe"), "must be set to 'allow' or 'deny'"),
     ("service-intentions", source(Action="allow", Type="x"), "Type must be set to 'consul'"),
     ("service-intentions", source(Action="allow", Description="d" * 513), "exceeds maximum length"),
-    ("service-intentions", source(Action="allow", SamenessGroup="g"), "enterprise-only feature"),
+    ("service-intentions", source(Action="allow", SamenessGroup="g"), "Consul Enterprise feature"),
     (
         "service-intentions",
         {"Sources": [{"Name": "a", "Action": "allow"}, {"Name": "a", "Action": "deny"}]},
@@ -447,8 +449,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("terminating-gateway", {"Services": [{}]}, "Service name cannot be blank."),
     ("terminating-gateway", {"Services": [{"Name": "a"}] * 2}, "specified more than once"),
     ("terminating-gateway", {"Services": [{"Name": "a", "KeyFile": "k"}]}, "must have a CertFile"),
-    ("mesh", {"Name": "x"}, 'only "mesh" is supported'),
-    ("mesh", {"Name": "mesh", "TLS": {"Incoming": {"TLSMinVersion": "x"}}}, "error in incoming"),
+    ("mesh", {"Name": "mesh"}, 'invalid config key "Name"'),
+    ("mesh", {"TLS": {"Incoming": {"TLSMinVersion": "x"}}}, "error in incoming"),
     ("exported-services", {}, 'exported-services Name must be "default"'),
     ("exported-services", {"Name": "default", "Services": [{}]}, "service name cannot be empty"),
     ("exported-services", {"Name": "default", "Services": [{"Name": "a"}]}, "at least one"),
@@ -505,7 +507,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("kind", "fields", "text"), REFUSED)
 def test_what_cannot_be_is_refused(kind: str, fields: dict[str, Any], text: str) -> None:
     with pytest.raises(EntryError) as caught:
-        decode_entry({"Kind": kind, "Name": "x", **fields}).check()
+        entry(kind, **fields).check()
     assert text in str(caught.value)
 
 
@@ -569,7 +571,8 @@ TOGETHER: list[tuple[list[Entry], str]] = [
     ([HTTP, router("a", Service="b")], ""),
     ([protocol("a", "grpc"), splitter("a", "a")], ""),
     ([protocol("a", "http"), splitter("a", "a", "b")], 'service "b" has "tcp" which is not "http"'),
-    ([HTTP, splitter("a", "b"), protocol("b", "grpc")], "uses inconsistent protocols"),
+    ([HTTP, splitter("a", "b"), protocol("b", "grpc")], ""),
+    ([HTTP, router("a", Service="b"), protocol("b", "grpc")], "uses inconsistent protocols"),
     ([HTTP, protocol("b", "grpc"), redirect("a", "b")], "uses inconsistent protocols"),
     ([HTTP, splitter("a", "b"), splitter("b", "a")], ACYCLIC),
     ([HTTP, splitter("a", "b"), splitter("b", "c"), splitter("c", "b", "d")], ACYCLIC),
@@ -632,7 +635,7 @@ TOGETHER: list[tuple[list[Entry], str]] = [
                 JWT={"Providers": [{"Name": "okta"}]},
             )
         ],
-        'JWT provider "okta" of the intentions does not exist',
+        "Referenced JWT Provider does not exist. Provider Name: okta",
     ),
 ]
 

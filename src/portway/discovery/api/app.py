@@ -21,8 +21,8 @@ from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
 from portway.discovery.api.rate import RequestRates
-from portway.discovery.api.recall import Recall
 from portway.discovery.api.read_headers import refuse
+from portway.discovery.api.recall import Recall
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route, Router
 from portway.store import StoreError

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from portway.discovery.api.answer import JSON, Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
 from portway.discovery.api.decode import parse_json
-from portway.discovery.api.error import bad_request, not_found, refused
+from portway.discovery.api.error import ApiError, bad_request, not_found, refused
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.render import json_list
 from portway.discovery.api.request import Request
@@ -16,10 +17,13 @@ from portway.discovery.filter import Predicate
 from portway.discovery.operations import config_entries as operations
 from portway.discovery.state import Reading
 from portway.mesh.entries import (
+    ENTERPRISE_KIND,
     WILDCARD,
+    EnterpriseKindError,
     Entry,
     EntryError,
     ExportedServices,
+    ProxyDefaults,
     ServiceDefaults,
     decode_entry,
     kind_name,
@@ -33,13 +37,14 @@ _PREFIX = "Request decoding failed: "
 
 async def put(request: Request) -> Answer:
     """Write an entry; ``?cas`` only if its ModifyIndex is that."""
-    request.datacenter()
     cas = _cas(request)
     content = await request.body(_MAX_BODY)
     if not content.strip():
         raise bad_request(f"{_PREFIX}EOF")
     try:
         entry = decode_entry(parse_json(content))
+    except EnterpriseKindError as error:
+        raise refused(str(error)) from None
     except (EntryError, RecursionError, ValueError) as error:
         raise bad_request(f"{_PREFIX}{error}") from None
     server, authorizer = request.context.server, request.authorizer
@@ -57,24 +62,32 @@ async def get(request: Request) -> Answer:
     name_of_kind, slash, name = request.rest.partition("/")
     if not slash:
         return await _list(request, name_of_kind)
+    if name_of_kind == ENTERPRISE_KIND:
+        await read(request, lambda: _nothing(request))
+        raise _no_entry(name_of_kind, name)
     kind = _kind(name_of_kind)
     kind.require_read(name, request.authorizer)
     entries = request.context.server.state.config
     entry = (await read(request, lambda: entries.read(kind, name))).value
     kind.require_read(name, request.authorizer)  # it may have changed during a wait
     if entry is None:
-        raise not_found(f'Config entry not found for "{name_of_kind}" / "{name}"')
+        raise _no_entry(name_of_kind, name)
     return json_answer(entry)
 
 
 async def _list(request: Request, name_of_kind: str) -> Answer:
     entries = request.context.server.state.config
     accepts: Predicate = _everything
-    if name_of_kind:
+    found: Sequence[Entry]
+    if name_of_kind == ENTERPRISE_KIND:
+        found = (await read(request, lambda: _nothing(request))).value
+    elif name_of_kind:
         kind = _kind(name_of_kind)
         if kind is ServiceDefaults:
             constants = ((ServiceDefaults, "Kind", kind_name(ServiceDefaults)),)
             accepts = row_filter(request, ServiceDefaults, constants)
+        elif request.param("filter"):
+            raise refused(f"filtering not supported for config entry kind={name_of_kind}")
         found = (await read(request, lambda: entries.read_kind(kind))).value
     else:
         found = (await read(request, entries.read_all)).value
@@ -86,14 +99,17 @@ async def _list(request: Request, name_of_kind: str) -> Answer:
 
 async def delete(request: Request) -> Answer:
     """Delete an entry; ``?cas`` only if its ModifyIndex is that."""
-    request.datacenter()
     name_of_kind, slash, name = request.rest.partition("/")
     if not slash:
         raise not_found("Must provide both a kind and name to delete")
+    if name_of_kind == ENTERPRISE_KIND:
+        return Answer(b"{}", 200, JSON)  # there is none
     try:
         kind = kind_of(name_of_kind)
     except EntryError as error:
         raise bad_request(str(error)) from None
+    if kind is ProxyDefaults and name != kind.singleton:
+        raise refused(f'invalid name ("{name}"), only "{kind.singleton}" is supported')
     cas = _cas(request)
     server, authorizer = request.context.server, request.authorizer
     try:
@@ -137,9 +153,21 @@ def _kind(name: str) -> type[Entry]:
         raise refused(str(error)) from None
 
 
+def _no_entry(kind: str, name: str) -> ApiError:
+    return not_found(f'Config entry not found for "{kind}" / "{name}"')
+
+
+def _nothing(request: Request) -> Reading[list[Entry]]:
+    topic = request.context.server.state.config.table.topic
+    return Reading([], topic.index, (topic,))
+
+
 def _cas(request: Request) -> int | None:
     given = request.param("cas")
-    return request.unsigned("cas", f'strconv.ParseUint: parsing "{given}": invalid syntax')
+    try:
+        return request.unsigned("cas", "")
+    except ApiError:
+        raise refused(f'strconv.ParseUint: parsing "{given}": invalid syntax') from None
 
 
 def _everything(_: Any) -> bool:

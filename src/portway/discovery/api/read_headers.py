@@ -16,6 +16,8 @@ _TELL_WHEN_REFUSED = (
     *("/v1/internal/ui/gateway", "/v1/internal/ui/service-topology/", "/v1/operator/usage"),
     *("/v1/query", "/v1/session/", "/v1/connect/ca/roots", "/v1/connect/intentions/match"),
 )
+_TELL_WHEN_MISSING = ("/v1/config/",)
+"""The reads that tell of an entry that is not there what they tell of others."""
 _NOTHING_KNOWN = {
     "X-Consul-Index": "1",
     "X-Consul-KnownLeader": "false",
@@ -31,6 +33,8 @@ def tells_consistency(request: Request) -> bool:
 
 def refuse(request: Request, status: int) -> None:
     """Take what was to be told of a read out of the headers of its refusal."""
+    if status == 404 and request.method == "GET" and request.route.startswith(_TELL_WHEN_MISSING):
+        return
     for name in _READ:
         request.answer_headers.pop(name, None)
     tells = request.route.startswith(_TELL_WHEN_REFUSED) or request.route == (

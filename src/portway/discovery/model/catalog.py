@@ -107,12 +107,12 @@ class AccessLogs(Wire):
     text_format: str = ""
 
 
-class EnvoyExtension(Wire):
+class EnvoyExtension(Wire, omit_defaults=False):
     """One Envoy extension of a proxy."""
 
     name: str = ""
     required: bool = False
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] | None = None
     consul_version: str = ""
     envoy_version: str = ""
 

@@ -44,13 +44,13 @@ def put(
     An equal entry changes nothing. Raises EntryError, PermissionDeniedError.
     """
     permit(entry, authorizer)
-    entries = server.state.config
-    key = entry_key(type(entry), entry.name)
-    old = draft.get(entries.table, key)
-    if cas is not None and cas != (0 if old is None else old.modify_index):
-        return False
     if isinstance(entry, ServiceIntentions):
         entry = _without_ids(entry)
+    old = draft.get(server.state.config.table, entry_key(type(entry), entry.name))
+    if old is not None and old.hash == content_hash(entry):
+        return True
+    if cas is not None and cas != (0 if old is None else old.modify_index):
+        return False
     store(server, draft, entry)
     return True
 
@@ -59,6 +59,8 @@ def store(server: Server, draft: Draft, entry: Entry) -> None:
     """Write an entry that may be written. Raises EntryError."""
     entries = server.state.config
     entry.check()
+    if not entry.name:
+        raise EntryError("serviceName is required")
     if len(entry.name) > _LONGEST_NAME:
         raise EntryError(f"Name exceeds maximum length {_LONGEST_NAME}")
     key = entry_key(type(entry), entry.name)

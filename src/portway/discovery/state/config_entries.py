@@ -12,8 +12,8 @@ E = TypeVar("E", bound=Entry)
 
 
 def entry_key(kind: type[Entry], name: str) -> str:
-    """The key of an entry in the table."""
-    return f"{kind_name(kind)}/{name}"
+    """The key of an entry in the table: names are the same in any case."""
+    return f"{kind_name(kind)}/{name.lower()}"
 
 
 class ConfigEntries:

@@ -9,7 +9,14 @@ from portway.mesh.entries.entry import WILDCARD, Entry, EntryError, kind_name
 from portway.mesh.entries.exported_services import ExportedServices
 from portway.mesh.entries.graph import Entries, check_chain, check_graph, protocol_of
 from portway.mesh.entries.ingress_gateway import IngressGateway
-from portway.mesh.entries.kinds import KINDS, AnyEntry, kind_of
+from portway.mesh.entries.kinds import (
+    ENTERPRISE_KIND,
+    KINDS,
+    AnyEntry,
+    EnterpriseKindError,
+    kind_of,
+)
+from portway.mesh.entries.proxy_defaults import ProxyDefaults
 from portway.mesh.entries.service_defaults import ServiceDefaults
 from portway.mesh.entries.service_intentions import (
     IntentionJWT,
@@ -21,9 +28,11 @@ from portway.mesh.entries.service_intentions import (
 from portway.mesh.entries.terminating_gateway import TerminatingGateway
 
 __all__ = [
+    "ENTERPRISE_KIND",
     "KINDS",
     "WILDCARD",
     "AnyEntry",
+    "EnterpriseKindError",
     "Entries",
     "Entry",
     "EntryError",
@@ -31,6 +40,7 @@ __all__ = [
     "IngressGateway",
     "IntentionJWT",
     "Permission",
+    "ProxyDefaults",
     "ServiceDefaults",
     "ServiceIntentions",
     "Source",

@@ -58,7 +58,7 @@ class Listener(Wire):
             if certificate.kind not in _CERTIFICATES:
                 raise EntryError(
                     f'unsupported certificate kind: "{certificate.kind}", must be '
-                    "'inline-certificate' or 'file-system-certificate'"
+                    "'file-system-certificate' or 'inline-certificate'"
                 )
             if not certificate.name:
                 raise EntryError("certificate reference must have a name")

@@ -17,7 +17,14 @@ from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from portway.config import Duration
-from portway.mesh.entries.entry import Entry, EntryError, GoDuration, Nanoseconds, Number
+from portway.mesh.entries.entry import (
+    Entry,
+    EntryError,
+    GoDuration,
+    Nanoseconds,
+    Number,
+    listed,
+)
 from portway.mesh.entries.kinds import kind_of
 
 Part = TypeVar("Part", bound=msgspec.Struct)
@@ -35,15 +42,16 @@ _SHOWN = 60  # characters of a wrong value that a message repeats
 
 def decode_entry(tree: Any) -> Entry:
     """The entry a tree describes, as it is kept but not yet checked. Raises EntryError."""
-    if not isinstance(tree, dict):
-        raise EntryError("Payload is not an object")
-    kind = next((tree[key] for key in tree if key.lower() == "kind"), None)
+    if tree is not None and not isinstance(tree, dict):
+        raise EntryError(f"'' expected a map, got '{_type_of(tree)}'")
+    tree = tree or {}
+    kind = tree.get("Kind", tree.get("kind"))
     if kind is None:
         raise EntryError("Payload does not contain a kind/Kind key at the top level")
     if not isinstance(kind, str):
         raise EntryError("Kind value in payload is not a string")
     cls = kind_of(kind)
-    content = {key: value for key, value in tree.items() if key.lower() != "kind"}
+    content = {key: value for key, value in tree.items() if key not in ("Kind", "kind")}
     entry = decode_part(content, cls)
     if cls.singleton and not entry.name:
         entry = msgspec.structs.replace(entry, name=cls.singleton)
@@ -55,18 +63,12 @@ def decode_part(tree: Mapping[str, Any], kind: type[Part]) -> Part:
     reader = _Reader()
     value: Part = reader.struct(tree, kind, "")
     if reader.unknown:
-        raise EntryError(_listed(reader.unknown))
+        raise EntryError(listed(reader.unknown))
     if reader.mistyped:
         count = len(reader.mistyped)
         lines = "\n".join(f"* {text}" for text in reader.mistyped)
         raise EntryError(f"{count} error(s) decoding:\n\n{lines}")
     return value
-
-
-def _listed(problems: list[str]) -> str:
-    errors = "error" if len(problems) == 1 else "errors"
-    lines = "".join(f"\t* {problem}\n" for problem in problems)
-    return f"{len(problems)} {errors} occurred:\n{lines}\n"
 
 
 class _Reader:
@@ -77,7 +79,7 @@ class _Reader:
     def struct(self, tree: Any, kind: Any, path: str) -> Any:
         tree = _single(tree)
         if not isinstance(tree, dict):
-            return self._wrong(path, "a map", tree)
+            return self._no_map(path, tree)
         given: dict[str, Any] = {}
         for key, child in tree.items():
             field = _spellings(kind).get(key.lower())
@@ -122,10 +124,13 @@ class _Reader:
         if isinstance(node, list) and all(isinstance(item, dict) for item in node):
             node = {key: value for item in node for key, value in item.items()}
         if not isinstance(node, dict):
-            return self._wrong(path, "a map", node)
+            return self._no_map(path, node)
         if kind is Any:
             return dict(node)
-        read = {key: self.value(item, kind, f"{path}[{key}]") for key, item in node.items()}
+        read = {
+            key: _zero(kind) if item is None else self.value(item, kind, f"{path}[{key}]")
+            for key, item in node.items()
+        }
         return {key: value for key, value in read.items() if value is not _MISSING}
 
     def _one_of(self, node: Any, choices: tuple[str, ...], path: str) -> Any:
@@ -139,6 +144,13 @@ class _Reader:
         try:
             return read(node)
         except (ValueError, OverflowError):
+            if isinstance(node, str) and kind in _PARSERS:
+                parser = _PARSERS[kind]
+                self.mistyped.append(
+                    f"cannot parse '{path}' as {_NAMES[kind]}: strconv.{parser}: "
+                    f'parsing "{_shown(node)}": invalid syntax'
+                )
+                return _MISSING
             return self._wrong(path, f"type '{_NAMES[kind]}'", node)
 
     def _duration(self, node: Any, kind: Any, path: str) -> Any:
@@ -155,7 +167,7 @@ class _Reader:
         what = _ENTERPRISE.get(key.lower())
         if what is not None and child in _DEFAULTABLE:
             return  # an empty namespace is nobody's
-        hint = f", {what} are a consul enterprise feature" if what else ""
+        hint = ", namespaces are a consul enterprise feature" if what == "namespaces" else ""
         if "jwt" in key.lower():
             hint = ", api-gateway jwt validation is a consul enterprise feature"
         self.unknown.append(f'invalid config key "{path}"{hint}')
@@ -164,16 +176,28 @@ class _Reader:
         shown = ""
         if isinstance(node, str | int | float):
             text = str(node).lower() if isinstance(node, bool) else str(node)
-            shown = f", value: '{text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}'"
-        found = (
-            "map"
-            if isinstance(node, dict)
-            else "list"
-            if isinstance(node, list)
-            else ("nil" if node is None else _NAMES.get(type(node), "value"))
-        )
+            shown = f", value: '{_shown(text)}'"
+        found = _type_of(node)
         self.mistyped.append(f"'{path}' expected {wanted}, got unconvertible type '{found}'{shown}")
         return _MISSING
+
+    def _no_map(self, path: str, node: Any) -> Any:
+        self.mistyped.append(f"'{path}' expected a map, got '{_type_of(node)}'")
+        return _MISSING
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _type_of(node: Any) -> str:
+    if isinstance(node, dict):
+        return "map"
+    if isinstance(node, list):
+        return "slice"
+    if isinstance(node, int | float) and not isinstance(node, bool):
+        return "float64"
+    return "nil" if node is None else _NAMES.get(type(node), "value")
 
 
 def _single(node: Any) -> Any:
@@ -242,6 +266,8 @@ _CONVERSIONS = {
     bytes: _bytes,
     datetime: _time,
 }
+_PARSERS = {int: "ParseInt", bool: "ParseBool", float: "ParseFloat"}
+"""What Go reads texts with."""
 _NAMES = {
     str: "string",
     int: "int",
@@ -300,6 +326,8 @@ def _zero(kind: Any) -> Any:
 def _spellings(kind: Any) -> dict[str, msgspec.structs.FieldInfo]:
     """How keys may be written, in lower case."""
     fields = msgspec.structs.fields(kind)
+    if not getattr(kind, "named", True):
+        fields = tuple(field for field in fields if field.name != "name")
     return {
         **{field.name: field for field in fields},
         **{field.encode_name.lower(): field for field in fields},

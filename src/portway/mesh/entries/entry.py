@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, NewType
 
 from portway.discovery.model import Wire
@@ -39,6 +39,8 @@ class Entry(Wire, kw_only=True, tag_field="Kind"):
     write_access: ClassVar[Access] = "service"
     singleton: ClassVar[str] = ""
     """The only name entries of the kind have, where there is only one."""
+    named: ClassVar[bool] = True
+    """Whether the name is written at all."""
 
     name: str
     meta: dict[str, str] = {}
@@ -92,19 +94,32 @@ def kind_name(kind: type[Entry]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def check_meta(meta: Mapping[str, str], what: str = "Meta") -> None:
+def listed(problems: Sequence[str]) -> str:
+    """All problems in one message."""
+    errors = "error" if len(problems) == 1 else "errors"
+    lines = "".join(f"\t* {problem}\n" for problem in problems)
+    return f"{len(problems)} {errors} occurred:\n{lines}\n"
+
+
+def check_meta(meta: Mapping[str, str]) -> None:
     """Raise EntryError for metadata beyond the documented bounds."""
+    if problems := meta_problems(meta):
+        raise EntryError(listed(problems))
+
+
+def meta_problems(meta: Mapping[str, str]) -> list[str]:
+    """What of metadata is beyond the documented bounds."""
+    problems = []
     if len(meta) > _MOST_META:
-        raise EntryError(f"{what} exceeds maximum element count {_MOST_META}")
+        problems.append(f"Meta exceeds maximum element count {_MOST_META}")
     for key, value in meta.items():
         if len(key) > _LONGEST_META_KEY:
-            raise EntryError(
-                f'{what} key "{key[:_LONGEST_META_KEY]}" exceeds maximum length {_LONGEST_META_KEY}'
-            )
+            problems.append(f'Meta key "{key}" exceeds maximum length {_LONGEST_META_KEY}')
         if len(value) > _LONGEST_META_VALUE:
-            raise EntryError(
-                f'{what} value for key "{key}" exceeds maximum length {_LONGEST_META_VALUE}'
+            problems.append(
+                f'Meta value for key "{key}" exceeds maximum length {_LONGEST_META_VALUE}'
             )
+    return problems
 
 
 def require_name(name: str) -> None:
@@ -113,7 +128,9 @@ def require_name(name: str) -> None:
         raise EntryError("Name is required")
 
 
-def refuse_sameness_group(name: str, where: str = "") -> None:
+def refuse_sameness_group(
+    name: str, where: str = "", why: str = "Setting SamenessGroup requires Consul Enterprise"
+) -> None:
     """Raise EntryError for a sameness group, which the community edition has none of."""
     if name:
-        raise EntryError(f"{where}sameness-groups are an enterprise-only feature")
+        raise EntryError(f"{where}{why}")

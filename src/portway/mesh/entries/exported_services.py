@@ -51,7 +51,11 @@ class ExportedServices(Entry, tag="exported-services"):
                 raise EntryError(f"{where}: must have at least one consumer")
             for position, consumer in enumerate(service.consumers):
                 place = f"{where}.Consumers[{position}]"
-                refuse_sameness_group(consumer.sameness_group, f"{place}: ")
+                refuse_sameness_group(
+                    consumer.sameness_group,
+                    f"{place}: ",
+                    "sameness-groups are an enterprise-only feature",
+                )
                 if not consumer.peer:
                     raise EntryError(
                         f"{place}: must define at most one of Peer, Partition, or SamenessGroup, "

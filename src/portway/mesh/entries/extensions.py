@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from portway.config import nearest
 from portway.discovery.model.catalog import EnvoyExtension
-from portway.mesh.entries.entry import EntryError
+from portway.mesh.entries.entry import EntryError, listed
 
 BUILT_IN = (
     "builtin/aws/lambda",
@@ -21,12 +20,19 @@ BUILT_IN = (
 
 def check_extensions(extensions: Sequence[EnvoyExtension]) -> None:
     """Raise EntryError for an extension without a name, or that is not built in."""
+    if problems := extension_problems(extensions):
+        raise EntryError(listed(problems))
+
+
+def extension_problems(extensions: Sequence[EnvoyExtension]) -> list[str]:
+    """The extensions without a name, and those that are not built in."""
+    problems = []
     for index, extension in enumerate(extensions):
         if not extension.name:
-            raise EntryError(f"invalid EnvoyExtensions[{index}]: Name is required")
-        if extension.name not in BUILT_IN:
-            hint = nearest(extension.name, BUILT_IN)
-            raise EntryError(
+            problems.append(f"invalid EnvoyExtensions[{index}]: Name is required")
+        elif extension.name not in BUILT_IN:
+            problems.append(
                 f"invalid EnvoyExtensions[{index}][{extension.name}]: "
-                f'name "{extension.name}" is not a built-in extension{hint}'
+                f'name "{extension.name}" is not a built-in extension'
             )
+    return problems

@@ -15,11 +15,11 @@ class FailoverPolicy(Wire):
     regions: list[str] = []
 
     def check(self) -> None:
-        """Raise EntryError for a mode that is none, or of the enterprise edition."""
+        """Raise EntryError for a mode that is none."""
         if self.mode not in _MODES:
-            raise EntryError("Policy must be one of '', 'sequential', or 'order-by-locality'")
-        if self.mode == "order-by-locality" or self.regions:
-            raise EntryError("Setting failover policies by locality requires Consul Enterprise")
+            raise EntryError(
+                "Failover-policy mode must be one of '', 'sequential', or 'order-by-locality'"
+            )
 
 
 class PrioritizeByLocality(Wire):
@@ -28,8 +28,6 @@ class PrioritizeByLocality(Wire):
     mode: str = ""
 
     def check(self) -> None:
-        """Raise EntryError for a mode that is none, or of the enterprise edition."""
-        if self.mode not in ("", "none", "failover"):
-            raise EntryError("mode must be one of '', 'none', or 'failover'")
-        if self.mode == "failover":
-            raise EntryError("Prioritizing by locality requires Consul Enterprise")
+        """Raise EntryError for a mode: all are of the enterprise edition."""
+        if self.mode:
+            raise EntryError("Prioritize-by-locality requires Consul Enterprise ")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
-from portway.mesh.entries.entry import WILDCARD, Entry, EntryError
+from portway.mesh.entries.entry import WILDCARD, Entry, EntryError, listed
 from portway.mesh.entries.http import HTTP_LIKE
 from portway.mesh.entries.ingress_gateway import IngressGateway
 from portway.mesh.entries.jwt_provider import JWTProvider
@@ -131,7 +131,6 @@ class _Chain:
                 "after the other"
             )
         self._advanced = True
-        self._record(service)
         for split in splitter.splits or ():
             target = split.service or service
             if split.service_subset or target == service:
@@ -305,12 +304,13 @@ def _check_permissive(entries: Entries, kind: type[Entry], name: str) -> None:
 def _check_providers(entries: Entries, kind: type[Entry], name: str) -> None:
     if kind is ServiceIntentions:
         intentions = entries.get(ServiceIntentions, name)
-        for provider in sorted(intentions.providers if intentions else ()):
-            if entries.get(JWTProvider, provider) is None:
-                raise EntryError(
-                    f'JWT provider "{provider}" of the intentions does not exist; write a '
-                    "jwt-provider config entry of this name first"
-                )
+        missing = [
+            f"Referenced JWT Provider does not exist. Provider Name: {provider}"
+            for provider in sorted(intentions.providers if intentions else ())
+            if entries.get(JWTProvider, provider) is None
+        ]
+        if missing:
+            raise EntryError(listed(missing))
     elif entries.get(JWTProvider, name) is None:
         for one in entries.all(ServiceIntentions):
             if name in one.providers:

@@ -65,18 +65,22 @@ def check_path(match: PathMatch, where: str, dot: str = " ") -> bool:
     return bool(given)
 
 
-def check_headers(headers: Sequence[HeaderMatch], where: str) -> None:
-    """Raise EntryError unless each match names a header and one way to compare it."""
+def check_headers(
+    headers: Sequence[HeaderMatch],
+    where: str,
+    ways: str = "Present, Exact, Prefix, Suffix, or Regex",
+) -> None:
+    """Raise EntryError unless each match names a header and one way to compare it.
+
+    ``ways`` is what the message lists.
+    """
     for index, header in enumerate(headers):
         here = f"{where}Header[{index}]"
         if not header.name:
             raise EntryError(f"{here} missing required Name field")
         texts = (header.exact, header.prefix, header.suffix, header.contains, header.regex)
         if sum(map(bool, (header.present, *texts))) != 1:
-            raise EntryError(
-                f"{here} should only contain one of Present, Exact, Prefix, Suffix, Contains, "
-                "or Regex"
-            )
+            raise EntryError(f"{here} should only contain one of {ways}")
         if header.ignore_case and (header.present or header.regex):
             raise EntryError(
                 f"{here} should set one of Exact, Prefix, Suffix, or Contains when using IgnoreCase"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from portway.discovery.model import Wire
@@ -82,6 +84,7 @@ class Filters(Wire):
     url_rewrite: URLRewrite | None
     retry_filter: RetryFilter | None
     timeout_filter: TimeoutFilter | None
+    jwt: dict[str, Any] | None
 
 
 class ResponseFilters(Wire):
@@ -137,6 +140,11 @@ class HTTPRoute(Entry, tag="http-route"):
         check_parents(self.parents or ())
         check_meta(self.meta)
         for index, rule in enumerate(self.rules or ()):
+            if any(one.jwt for one in (rule.filters, *(to.filters for to in rule.services or ()))):
+                raise EntryError(
+                    f"Rule[{index}], Filters, JWT: api-gateway jwt validation is a consul "
+                    "enterprise feature"
+                )
             for position, match in enumerate(rule.matches or ()):
                 _check_match(match, f"Rule[{index}], Match[{position}]")
 

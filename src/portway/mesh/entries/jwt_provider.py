@@ -11,7 +11,14 @@ from msgspec import field
 from msgspec.structs import replace
 
 from portway.discovery.model import Wire
-from portway.mesh.entries.entry import Entry, EntryError, Nanoseconds, check_meta, require_name
+from portway.mesh.entries.entry import (
+    Entry,
+    EntryError,
+    Nanoseconds,
+    check_meta,
+    listed,
+    require_name,
+)
 
 if TYPE_CHECKING:
     from portway.discovery.acl.authorizer import Authorizer
@@ -53,10 +60,12 @@ class Location(Wire):
             if place is not None
         ]
         if len(given) != 1:
-            raise EntryError("must set exactly one of: JWT location header, query param or cookie")
+            raise EntryError(
+                listed(["must set exactly one of: JWT location header, query param or cookie"])
+            )
         what, place = given[0]
         if not place.name:
-            raise EntryError(f"JWT location {what} name must be specified")
+            raise EntryError(listed([f"JWT location {what} name must be specified"]))
 
 
 class Forwarding(Wire):

@@ -40,15 +40,19 @@ AnyEntry = (
 )
 """An entry of any kind, told by its ``Kind``."""
 KINDS: dict[str, type[Entry]] = {kind_name(cls): cls for cls in AnyEntry.__args__}
-_ENTERPRISE = {
-    "sameness-group": "sameness-groups are an enterprise-only feature",
-    "control-plane-request-limit": "control-plane-request-limit is an enterprise-only feature",
-}
+ENTERPRISE_KIND = "sameness-group"
+"""The kind that is known but that no entry can be of."""
+
+
+class EnterpriseKindError(EntryError):
+    """An entry of ``ENTERPRISE_KIND`` was to be made."""
 
 
 def kind_of(name: str) -> type[Entry]:
     """The class of a kind. Raises EntryError for a name that is none."""
     cls = KINDS.get(name)
     if cls is None:
-        raise EntryError(_ENTERPRISE.get(name, f"invalid config entry kind: {name}"))
+        if name == ENTERPRISE_KIND:
+            raise EnterpriseKindError("sameness-groups are an enterprise-only feature")
+        raise EntryError(f"invalid config entry kind: {name}")
     return cls

@@ -67,6 +67,7 @@ class Mesh(Entry, tag="mesh", kw_only=True):
     read_access = "none"
     write_access = "mesh"
     singleton = MESH
+    named = False
 
     name: str = MESH  # not shown, as there is no other
     transparent_proxy: MeshTransparentProxy
@@ -77,8 +78,6 @@ class Mesh(Entry, tag="mesh", kw_only=True):
     peering: MeshPeering | None = None
 
     def check(self) -> None:
-        if self.name != MESH:
-            raise EntryError(f'invalid name ("{self.name}"), only "{MESH}" is supported')
         check_meta(self.meta)
         for direction in ("incoming", "outgoing"):
             tls = getattr(self.tls, direction, None)
@@ -109,5 +108,5 @@ def _one_of(field: str, value: str, valid: tuple[str, ...]) -> None:
         listed = ", ".join(filter(None, valid))
         raise EntryError(
             "error in HTTP incoming request normalization configuration: no matching "
-            f"{field} value found for {value}; it can be {listed}"
+            f"{field} value found for {value}, please specify one of [{listed}]"
         )

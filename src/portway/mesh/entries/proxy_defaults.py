@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from msgspec import field
@@ -55,15 +56,18 @@ class ProxyDefaults(Entry, tag="proxy-defaults"):
             raise EntryError(f'invalid name ("{self.name}"), only "{GLOBAL}" is supported')
         logs = self.access_logs
         if logs.type not in _LOG_TYPES:
-            raise EntryError(
-                f"invalid access log type: {logs.type}; it can be file, stderr or stdout"
-            )
+            raise EntryError(f"invalid access log type: {logs.type}")
         if logs.type == "file" and not logs.path:
             raise EntryError("path must be specified when using file type access logs")
         if logs.path and logs.type != "file":
             raise EntryError("path is only valid for file type access logs")
         if logs.json_format and logs.text_format:
             raise EntryError("cannot specify both access log JSONFormat and TextFormat")
+        if logs.json_format:
+            try:
+                json.loads(logs.json_format)
+            except ValueError as error:
+                raise EntryError(f"invalid access log json for JSON format: {error}") from None
         check_meta(self.meta)
         check_extensions(self.envoy_extensions)
         if self.failover_policy is not None:

@@ -12,6 +12,7 @@ from portway.mesh.entries.entry import (
     Entry,
     EntryError,
     check_meta,
+    listed,
     refuse_sameness_group,
     require_name,
 )
@@ -52,7 +53,7 @@ class IntentionJWT(Wire):
         """Raise EntryError for a provider without a name."""
         for provider in self.providers:
             if not provider.name:
-                raise EntryError("JWT provider name is required")
+                raise EntryError(listed(["JWT provider name is required"]))
 
 
 class HTTPPermission(Wire):
@@ -67,7 +68,9 @@ class HTTPPermission(Wire):
     def check(self, where: str) -> None:
         """Raise EntryError unless something is said, and each part can match."""
         has_path = check_path(self, where, ".")
-        check_headers(self.header, f"{where}.")
+        check_headers(
+            self.header, f"{where}.", "Present, Exact, Prefix, Suffix, Contains, or Regex"
+        )
         check_methods(self.methods, f"{where}.")
         if not (has_path or self.header or self.methods):
             raise EntryError(f"{where} should not be empty")
@@ -168,7 +171,11 @@ class ServiceIntentions(Entry, tag="service-intentions"):
     def _check_source(self, source: Source, where: str) -> None:
         if not source.name:
             raise EntryError(f"{where}.Name is required")
-        refuse_sameness_group(source.sameness_group, f"{where}.SamenessGroup: ")
+        refuse_sameness_group(
+            source.sameness_group,
+            f"{where}.SamenessGroup: ",
+            "Sameness groups are a Consul Enterprise feature. ",
+        )
         _check_wildcard(source.name, f"{where}.Name")
         if WILDCARD in source.peer:
             raise EntryError(f"{where}.Peer: cannot use wildcard '*' in peer")
@@ -177,7 +184,7 @@ class ServiceIntentions(Entry, tag="service-intentions"):
         if source.by_id:
             if source.peer:
                 raise EntryError(f"{where}.Peer cannot be set by legacy intentions")
-            check_meta(source.legacy_meta, f"{where}.Meta")
+            check_meta(source.legacy_meta)
         elif source.legacy_meta:
             raise EntryError(f"{where}.LegacyMeta must be omitted")
         if not source.permissions and source.action not in _ACTIONS:

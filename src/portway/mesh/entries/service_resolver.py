@@ -213,22 +213,19 @@ class ServiceResolver(Entry, tag="service-resolver"):
         where = f'Bad Failover["{name}"]'
         refuse_sameness_group(failover.sameness_group, f"{where}: ")
         if name != ANY_SUBSET and name not in self.subsets:
-            raise EntryError(f"{where}: not a valid subset")
+            raise EntryError(f"{where}: not a valid subset subset")
         wanted = (failover.service, failover.service_subset, failover.datacenters, failover.targets)
         if not any(wanted):
             raise EntryError(
                 f"{where}: one of Service, ServiceSubset, Namespace, Targets, SamenessGroup, or "
                 "Datacenters is required"
             )
-        if failover.policy is not None:
-            try:
-                failover.policy.check()
-            except EntryError as error:
-                raise EntryError(f"{where}: {error}") from None
+        if failover.policy is not None and failover.policy.mode:
+            raise EntryError(f"{where}: Setting failover policies requires Consul Enterprise")
         if failover.service in ("", self.name) and not self._has(failover.service_subset):
             raise EntryError(
                 f'{where}: ServiceSubset "{failover.service_subset}" is not a valid subset of '
-                f'"{failover.service or self.name}"'
+                f'"{failover.service}"'
             )
         if failover.targets:
             for field in ("datacenters", "service_subset", "service"):
@@ -272,5 +269,5 @@ def _check_subset(name: str, subset: Subset) -> None:
             compile_filter(subset.filter, ServiceEntry)
         except FilterError as error:
             raise EntryError(
-                f'Filter for subset "{name}" is not a valid expression: {error}'
+                f'Filter for subset "{name}" is not a valid expression: {error.reason}'
             ) from None

@@ -35,7 +35,9 @@ def check_tls(minimum: str, maximum: str, suites: Sequence[str]) -> None:
     for version in (minimum, maximum):
         if version and version != AUTO and version not in VERSIONS:
             listed = ", ".join((AUTO, *VERSIONS))
-            raise EntryError(f"no matching TLS version found for {version}; it can be {listed}")
+            raise EntryError(
+                f"no matching TLS version found for {version}, please specify one of [{listed}]"
+            )
     both = minimum in VERSIONS and maximum in VERSIONS
     if both and VERSIONS.index(maximum) < VERSIONS.index(minimum):
         raise EntryError(

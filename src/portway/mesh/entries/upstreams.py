@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from portway.discovery.model import Wire
 from portway.discovery.model.catalog import MeshGateway
-from portway.mesh.entries.entry import WILDCARD, EntryError, Nanoseconds
+from portway.mesh.entries.entry import WILDCARD, EntryError, Nanoseconds, listed
 
 Balance = Literal["", "exact_balance"]
 """How connections spread over Envoy's threads."""
@@ -56,7 +56,7 @@ class UpstreamConfig(Wire, kw_only=True):
     """Settings of one upstream, or without a name of all."""
 
     name: str = ""
-    peer: str = ""
+    peer: str
     envoy_listener_json: str = ""
     envoy_cluster_json: str = ""
     protocol: str = ""
@@ -81,11 +81,18 @@ class UpstreamConfig(Wire, kw_only=True):
             raise EntryError("Name must be empty")
         if not named and self.peer:
             raise EntryError("Peer must be empty")
-        if self.passive_health_check is not None:
-            self.passive_health_check.check()
-        if self.limits is not None:
-            self.limits.check()
-        check_balance("balance_outbound_connections", self.balance_outbound_connections)
+        problems = []
+        for part in (self.passive_health_check, self.limits):
+            if part is not None:
+                try:
+                    part.check()
+                except EntryError as error:
+                    problems.append(str(error))
+        problems += balance_problems(
+            "balance_outbound_connections", self.balance_outbound_connections
+        )
+        if problems:
+            raise EntryError(listed(problems))
 
 
 class UpstreamConfiguration(Wire):
@@ -101,22 +108,23 @@ class UpstreamConfiguration(Wire):
             self.defaults and self.defaults.normalized(),
         )
 
-    def check(self) -> None:
-        """Raise EntryError, naming the upstream."""
+    def problems(self) -> list[str]:
+        """What cannot be, naming the upstream."""
+        problems = []
         for override in self.overrides:
             try:
                 override.check(named=True)
             except EntryError as error:
-                where = f"error in upstream override for {override.name}"
-                raise EntryError(f"{where}: {error}") from None
+                where = f"error in upstream override for {override.name}:{override.peer}"
+                problems.append(f"{where}: {error}")
         if self.defaults is not None:
             try:
                 self.defaults.check(named=False)
             except EntryError as error:
-                raise EntryError(f"error in upstream defaults: {error}") from None
+                problems.append(f"error in upstream defaults: {error}")
+        return problems
 
 
-def check_balance(field: str, value: str) -> None:
-    """Raise EntryError for a way to balance connections that Envoy has not."""
-    if value not in ("", "exact_balance"):
-        raise EntryError(f"invalid value for {field}: {value}; it can be exact_balance or empty")
+def balance_problems(field: str, value: str) -> list[str]:
+    """What is wrong with a way to balance connections."""
+    return [] if value in ("", "exact_balance") else [f"invalid value for {field}: {value}"]
