@@ -577,7 +577,7 @@ TOGETHER: list[tuple[list[Entry], str]] = [
     ([HTTP, splitter("a", "b"), splitter("b", "a")], ACYCLIC),
     ([HTTP, splitter("a", "b"), splitter("b", "c"), splitter("c", "b", "d")], ACYCLIC),
     ([HTTP, splitter("a", "b", "c"), splitter("b", "d"), splitter("c", "d")], ""),
-    ([redirect("a", "b"), redirect("b", "a")], "circular resolver redirect: [a.default.default"),
+    ([redirect("a", "b"), redirect("b", "a")], "circular resolver redirect: [b.default.default"),
     ([redirect("a", "b"), redirect("b", "c")], ""),
     ([redirect("a", "b", ServiceSubset="v1")], 'service "b" does not have a subset named "v1"'),
     ([V1, redirect("a", "b", ServiceSubset="v1")], ""),

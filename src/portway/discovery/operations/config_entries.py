@@ -43,6 +43,7 @@ def put(
 
     An equal entry changes nothing. Raises EntryError, PermissionDeniedError.
     """
+    entry.check()
     permit(entry, authorizer)
     if isinstance(entry, ServiceIntentions):
         entry = _without_ids(entry)

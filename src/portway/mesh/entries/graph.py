@@ -71,7 +71,7 @@ def check_graph(entries: Entries, kind: type[Entry], name: str) -> None:
         _check_permissive(entries, kind, name)
     if kind in (ServiceIntentions, JWTProvider):
         _check_providers(entries, kind, name)
-    for service in sorted(_concerned(entries, kind, name)):
+    for service in sorted(_concerned(entries, kind, name), key=lambda one: (one != name, one)):
         protocol = check_chain(entries, service)
         _check_intentions(entries, service, protocol)
     for gateway in _gateways(entries, kind, name):
