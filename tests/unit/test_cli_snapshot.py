@@ -61,7 +61,7 @@ def test_save_by_the_name_of_the_agent(agent: FakeAgent, consul: Consul) -> None
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Reply(b"No cluster leader", 500), "Error getting snapshot: Unexpected response code: 500"),
+        (Reply(b"No cluster leader", 500), "Error saving snapshot: Unexpected response code: 500"),
         (Reply(SNAPSHOT[:200]), "Error verifying snapshot file: failed to read snapshot file: "),
         (Reply(b""), "Error verifying snapshot file: failed to read snapshot file: "),
     ],
@@ -167,7 +167,7 @@ def test_a_snapshot_of_consul_is_told(consul: Consul, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["-format=yaml", "x"], 'Invalid format "yaml"; valid: pretty, json'),
+        (["-format=yaml", "x"], "Error outputting enhanced snapshot data: Unknown format: yaml"),
         (["-kvfilter=a", "x"], "-kvfilter needs -kvdetails"),
         (["-kvdepth=0", "x"], "-kvdepth must be at least 1"),
     ],

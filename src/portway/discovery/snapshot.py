@@ -22,6 +22,7 @@ MAX_STATE = 5 << 28
 """Bytes of ``state.bin``: what one commit can hold, and keys."""
 _FILES = ("meta.json", "state.bin", "SHA256SUMS")
 _MAX_SMALL = 1 << 16  # bytes of the other files
+_GZIP_HEAD = 10  # bytes
 _HEADS = 1 << 18  # bytes of the tar around them
 
 
@@ -84,11 +85,15 @@ def write(state: bytes, index: int, identifier: str) -> bytes:
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {n}\n" for n, data in members.items())
     members["SHA256SUMS"] = sums.encode()
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as file:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(data), 0o600
-            archive.addfile(info, io.BytesIO(data))
+            file.write(info.tobuf())
+            file.write(data)
+            file.write(bytes(-len(data) % tarfile.BLOCKSIZE))
+        # The end, and nothing else: Consul's reader refuses what tarfile pads an archive with.
+        file.write(bytes(2 * tarfile.BLOCKSIZE))
     return buffer.getvalue()
 
 
@@ -138,6 +143,10 @@ def _members(data: bytes) -> dict[str, bytes]:
                 inflated.room += info.size
                 file = archive.extractfile(info)
                 members[info.name] = b"" if file is None else file.read()
+    except gzip.BadGzipFile:
+        short = "unexpected EOF" if data else "EOF"
+        said = short if len(data) < _GZIP_HEAD else "gzip: invalid header"
+        raise SnapshotError(f"failed to decompress snapshot: {said}") from None
     except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
         raise SnapshotError(f"failed to read snapshot file: {error}") from None
     return members

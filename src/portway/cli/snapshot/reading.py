@@ -61,7 +61,7 @@ def inspect(
     """Show what a snapshot is made of: kinds of records, their numbers and sizes."""
     path = one_argument(args, "Missing FILE argument")
     if format not in ("pretty", "json"):
-        raise Wrong(f'Invalid format "{format}"; valid: pretty, json')
+        raise Wrong(f"Error outputting enhanced snapshot data: Unknown format: {format}")
     if kvfilter and not kvdetails:
         raise Wrong("-kvfilter needs -kvdetails")
     if kvdepth < 1:

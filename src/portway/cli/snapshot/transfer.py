@@ -36,10 +36,10 @@ def save(client: Client, args: tuple[str, ...], append_filename: str) -> None:
             _receive(client, unverified)
             index = _verify(unverified)
         except ApiError as error:
-            fail(f"Error getting snapshot: {error}")
+            fail(f"Error saving snapshot: {error}")
         unverified.replace(file)
     except OSError as error:
-        fail(f"Error creating snapshot file: open {error.filename}: {_reason(error)}")
+        fail(f"Error writing unverified snapshot file: open {error.filename}: {_reason(error)}")
     finally:
         unverified.unlink(missing_ok=True)
     click.echo(f"Saved and verified snapshot to index {index}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -68,7 +70,7 @@ def authority(
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage(ca=True), critical=True)
         .add_extension(_identifier(key.public_key()), critical=False)
-        .add_extension(_authority_identifier(key.public_key()), critical=False)
+        .add_extension(_authority_identifier(_identifier(key.public_key())), critical=False)
     )
     if uri:
         names = [x509.UniformResourceIdentifier(f"spiffe://{uri}.{domain}")]
@@ -108,7 +110,7 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(ca=False), critical=True)
         .add_extension(_identifier(key.public_key()), critical=False)
-        .add_extension(_authority_identifier(signer.key.public_key()), critical=False)
+        .add_extension(_issuer_identifier(signer), critical=False)
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -171,13 +173,24 @@ def _usage(*, ca: bool) -> x509.KeyUsage:
 
 
 def _identifier(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> x509.SubjectKeyIdentifier:
-    return x509.SubjectKeyIdentifier.from_public_key(key)
+    """The SHA-256 of the public key, as Consul's commands make it."""
+    bits = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return x509.SubjectKeyIdentifier(hashlib.sha256(bits).digest())
 
 
 def _authority_identifier(
-    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    identifier: x509.SubjectKeyIdentifier,
 ) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _issuer_identifier(signer: Pair) -> x509.AuthorityKeyIdentifier:
+    """What the authority calls its key; verifiers compare it, whoever made the authority."""
+    try:
+        found = signer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
+    return _authority_identifier(found.value)
 
 
 def _check_permitted(authority_: x509.Certificate, names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from portway.cli import private_file
 from portway.cli.command import INT, Wrong, command, fail, flag, group, no_arguments
 from portway.cli.data import contents
 
+_USAGES = {"server": ("server", "client"), "client": ("client", "server"), "cli": ()}
 _MOST = 10_000  # certificates of one name in a directory
 _LONGEST = 36_500  # days
 _WARNING = """\
@@ -125,13 +126,13 @@ def _sign(
         try:
             loaded.append(contents(path))
         except OSError as error:
-            fail(f"Error reading {what}: {error}")
+            fail(f"Error reading {what}: {str(error).removeprefix('Failed to read file: ')}")
     if role == "server":
         click.echo(_WARNING)
     click.echo(f"==> Using {authority[0]} and {authority[1]}")
     from portway.cli.tls import certificates
 
-    usages = () if role == "cli" else ("server", "client")
+    usages = _USAGES[role]
     try:
         signer = certificates.read_pair(loaded[0], loaded[1])
         pair = certificates.issue(signer, name, names, addresses, days=days, usages=usages)
