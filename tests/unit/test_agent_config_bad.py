@@ -76,7 +76,7 @@ REFUSED = {
     'datacenter = "dc 1"': "datacenter can only contain lowercase alphanumeric, - or _"
     ' characters. received: "dc 1"',
     'primary_datacenter = "dc.1"': "primary_datacenter can only contain lowercase alphanumeric,"
-    " - or _ characters.",
+    ' - or _ characters. received: "dc.1"',
     'node_name = "  "': "node_name cannot be empty",
     'node_name = "a\\nb"': "node_name cannot contain control characters or a slash",
     'node_id = "abc"': "node_id: specified NodeID is invalid: 'abc' is not a UUID",

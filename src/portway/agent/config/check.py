@@ -54,7 +54,7 @@ def warnings(config: AgentConfig) -> Iterator[str]:
             f'Node name "{name}" will not be discoverable via DNS due to it being too long.'
             " Valid lengths are between 1 and 63 bytes."
         )
-    if config.bootstrap:
+    if config.bootstrap or config.bootstrap_expect == 1:
         yield "bootstrap = true: do not enable unless necessary"
     expect = config.bootstrap_expect
     if expect == 1:
@@ -85,9 +85,9 @@ def _identity(config: AgentConfig) -> Iterator[str]:
     if not config.datacenter:
         yield "datacenter cannot be empty"
     elif not _DATACENTER.fullmatch(config.datacenter):
-        yield "datacenter can only contain lowercase alphanumeric, - or _ characters."
+        yield _not_basic("datacenter", config.datacenter)
     elif not _DATACENTER.fullmatch(config.primary_datacenter):
-        yield "primary_datacenter can only contain lowercase alphanumeric, - or _ characters."
+        yield _not_basic("primary_datacenter", config.primary_datacenter)
     if not config.data_dir and not config.dev_mode:
         yield "data_dir cannot be empty"
     elif config.data_dir:
@@ -110,6 +110,10 @@ def _identity(config: AgentConfig) -> Iterator[str]:
     if config.locality and config.locality.zone and not config.locality.region:
         yield "locality is invalid: zone cannot be set without region"
     yield from _domains(config)
+
+
+def _not_basic(key: str, name: str) -> str:
+    return f'{key} can only contain lowercase alphanumeric, - or _ characters. received: "{name}"'
 
 
 def _directory(key: str, path: str) -> Iterator[str]:
@@ -141,10 +145,10 @@ def _ports(config: AgentConfig) -> Iterator[str]:
     for name in ports.__struct_fields__:
         port = getattr(ports, name)
         if port is not None and not -1 <= port <= 65535:
-            yield f"ports.{name}: invalid port {port}; write 1 to 65535, or -1 to disable it"
+            yield f"ports.{name}: invalid port: {port}; write 1 to 65535, or -1 to disable it"
     for name in ("server", "serf_lan"):
         if getattr(ports, name) <= 0:
-            yield f"ports.{name} must be a valid port from 1 to 65535"
+            yield f"{name.replace('_', '-')}-port must be greater than zero"
     for kind in ("proxy", "sidecar", "expose"):
         lowest, highest = getattr(ports, f"{kind}_min_port"), getattr(ports, f"{kind}_max_port")
         if lowest > highest:

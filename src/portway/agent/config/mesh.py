@@ -110,3 +110,4 @@ class Reporting(Block):
     """Reports to the vendor."""
 
     license: License = License()
+    snapshot_retention_time: Duration = seconds(0)
