@@ -114,7 +114,7 @@ async def test_a_query_is_created_shown_changed_and_deleted(discovery: Discovery
         (
             {"Name": "x", "Session": "nope", "Service": {"Service": "x"}},
             500,
-            'invalid session "nope"',
+            'raft apply failed: invalid session "nope"',
         ),
         (
             {"Name": "x", "Token": "<hidden>", "Service": {"Service": "x"}},
@@ -191,7 +191,7 @@ async def test_execution_by_id_and_name(discovery: Discovery) -> None:
             "Datacenter": "dc1",
             "PeerName": "",
             "Failovers": 0,
-            "Index": 0,
+            "Index": 1,
             "LastContact": 0,
             "KnownLeader": True,
             "ConsistencyLevel": "leader",

@@ -61,8 +61,13 @@ async def test_defaults(discovery: Discovery) -> None:
         ({"Checks": []}, {"NodeChecks": []}),
         ({"Checks": None}, {"NodeChecks": []}),
         ({"NodeChecks": ["disk"]}, {"NodeChecks": ["disk"]}),
-        ({"Checks": ["disk"], "NodeChecks": ["disk"]}, {"NodeChecks": ["disk"]}),
-        ({"ServiceChecks": [{"ID": "disk"}]}, {"ServiceChecks": [{"ID": "disk"}]}),
+        ({"Checks": ["disk"], "NodeChecks": ["disk"]}, {"NodeChecks": ["disk"], "Checks": ["disk"]}),
+        ({"Checks": ["disk"], "NodeChecks": []}, {"NodeChecks": []}),
+        (
+            {"ServiceChecks": [{"ID": "disk"}]},
+            {"ServiceChecks": [{"ID": "disk", "Namespace": ""}]},
+        ),
+        ({"Nope": 1, "Namespace": "x", "Name": "n"}, {"Name": "n"}),
         ({"name": "n", "TTL": "30s", "Behavior": "delete"}, {"Name": "n", "TTL": "30s"}),
         ({"Node": "LOCALHOST"}, {"Node": "LOCALHOST"}),
     ],
@@ -78,9 +83,10 @@ async def test_what_may_be_given(
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
-        ({"Node": "nope"}, 500, "Missing node registration"),
-        ({"Checks": ["nope"]}, 500, "Missing check 'nope' registration"),
-        ({"Checks": ["broken"]}, 500, "Check 'broken' is in critical state"),
+        ({"Node": "nope"}, 500, "apply failed: Missing node registration"),
+        ({"Node": ""}, 500, "Must provide Node"),
+        ({"NodeChecks": ["nope"]}, 500, "apply failed: Missing check 'nope' registration"),
+        ({"NodeChecks": ["broken"]}, 500, "apply failed: Check 'broken' is in critical state"),
         ({"Behavior": "x"}, 500, "Invalid Behavior setting 'x'"),
         (
             {"TTL": "5s"},
@@ -88,18 +94,7 @@ async def test_what_may_be_given(
             "Invalid Session TTL '5000000000', must be between [10s=24h0m0s]",
         ),
         ({"TTL": "5"}, 500, "Session TTL '5' invalid: time: missing unit in duration \"5\""),
-        ({"Nope": 1}, 400, 'Request decode failed: json: unknown field "Nope"'),
-        (
-            {"Namespace": "x"},
-            400,
-            'Request decode failed: json: unknown field "Namespace" - '
-            "Namespaces are a Consul Enterprise feature",
-        ),
-        (
-            {"LockDelay": "x"},
-            400,
-            'Request decode failed: LockDelay: time: invalid duration "x"',
-        ),
+        ({"LockDelay": "x"}, 400, 'Request decode failed: time: invalid duration "x"'),
         ({"LockDelay": -1}, 400, None),
         ({"LockDelay": 1e300}, 400, None),
         (b"[]", 400, None),

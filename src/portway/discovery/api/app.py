@@ -142,10 +142,14 @@ class App:
                 "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the "
                 "agent configuration and restart."
             )
-        if _clean(path) != path:
-            # As Go's mux does: a base URL that ends with a slash is a common slip.
+        # As Go's mux does: a base URL that ends with a slash is a common slip, and so is a path
+        # without the slash before what it lacks.
+        clean = _clean(path)
+        if self.router.is_below(clean + "/"):
+            clean += "/"
+        if clean != path:
             query = request.scope["query_string"].decode("latin-1")
-            location = quote(_clean(path)) + ("?" + query if query else "")
+            location = quote(clean) + ("?" + query if query else "")
             return Answer(status=301, headers={"Location": location})
         if path.startswith(self.context.settings.ui_path):
             message = _NO_CONSOLE

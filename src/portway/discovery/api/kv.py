@@ -114,10 +114,9 @@ async def _history(request: Request, key: str) -> Answer:
     ``limit`` is how many, 64 by default; ``version`` picks one by its number, which counts the
     writes since the key was created: of several lives of a key the latest that has it.
     """
-    wanted = _number(request, "version") if request.has("version") else 0
-    limit = (
-        min(_number(request, "limit"), _ALL_VERSIONS) if request.has("limit") else _MOST_VERSIONS
-    )
+    wanted = request.unsigned("version", "Invalid version") or 0
+    limit = request.unsigned("limit", "Invalid limit")
+    limit = _MOST_VERSIONS if limit is None else min(limit, _ALL_VERSIONS)
     server = request.context.server
     await read(request, lambda: server.state.kv.read(key))
     path = server.state.kv.table.prefix + key

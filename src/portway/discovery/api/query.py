@@ -123,7 +123,7 @@ async def _execute(request: Request, name: str) -> Answer:
             _limit(request),
             resolve_token=request.context.tokens.resolve,
             token=request.token,
-            connect=request.has("connect") and request.boolean("connect") is not False,
+            connect=_connect(request),
         )
     except QueryNotFoundError as error:
         raise not_found(str(error)) from None
@@ -166,7 +166,7 @@ async def _explain(request: Request, name: str) -> Answer:
 def _meta(consistency: str, filtered: bool) -> dict[str, Any]:
     """What both results say of the read they are."""
     return {
-        "Index": 0,
+        "Index": 1,
         "LastContact": 0,
         "KnownLeader": True,
         "ConsistencyLevel": consistency,
@@ -189,6 +189,16 @@ def _limit(request: Request) -> int:
         return int(given) if given else 0
     except ValueError:
         raise refused(f'Bad limit: strconv.Atoi: parsing "{given}": invalid syntax') from None
+
+
+def _connect(request: Request) -> bool:
+    given = request.param("connect")
+    wanted = request.boolean("connect") if given else False
+    if wanted is None:
+        raise refused(
+            f"Error parsing 'connect' value: strconv.ParseBool: parsing \"{given}\": invalid syntax"
+        )
+    return wanted
 
 
 def _shown(request: Request, query: PreparedQuery) -> PreparedQuery:

@@ -40,6 +40,10 @@ class Router:
         self._below = {route.path: route for route in self.routes if route.path.endswith("/")}
         self._longest = max(map(len, self._below), default=0)
 
+    def is_below(self, path: str) -> bool:
+        """Whether ``path``, which ends with a slash, is that of a route for what is below it."""
+        return path in self._below
+
     def find(self, path: str) -> tuple[Route, str] | None:
         """The route and the rest of the path."""
         exact = self._exact.get(path)

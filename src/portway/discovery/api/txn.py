@@ -208,7 +208,8 @@ def _row(result: Result, datacenter: str) -> bytes:
         return b'{"KV":' + render([row], with_value) + b"}"
     if isinstance(row, Node):
         return encode({"Node": node_row(row, datacenter)})
-    return encode({"Check" if isinstance(row, Check) else "Service": row})
+    kind, tags = ("Check", b'"ServiceTags":') if isinstance(row, Check) else ("Service", b'"Tags":')
+    return encode({kind: row}).replace(tags + b"[]", tags + b"null")  # here, no tags are null
 
 
 def _conflict(failures: Iterable[Failure], meta: dict[str, Any]) -> Answer:

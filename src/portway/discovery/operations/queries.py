@@ -53,7 +53,7 @@ def _service_problem(service: ServiceQuery) -> str:
         return f"Bad NearestN '{failover.nearest_n}', must be >= 0"
     if failover.targets and (failover.nearest_n or failover.datacenters):
         return "Targets cannot be populated with NearestN or Datacenters"
-    return _meta_problem(service.node_meta or {}) or _meta_problem(service.service_meta or {})
+    return _meta_problem(service.node_meta or {})
 
 
 def _meta_problem(meta: dict[str, str]) -> str:
@@ -61,11 +61,14 @@ def _meta_problem(meta: dict[str, str]) -> str:
         return f"Node metadata cannot contain more than {_MOST_META} key/value pairs"
     for key, value in meta.items():
         if not key:
-            return "Key cannot be blank"
-        if len(key) > _LONGEST_KEY:
-            return f"Key is too long (limit: {_LONGEST_KEY} characters): {key[:_LONGEST_KEY]}"
-        if len(value) > _LONGEST_VALUE:
-            return f"Value for key {key} is too long (limit: {_LONGEST_VALUE} characters)"
+            problem = "Key cannot be blank"
+        elif len(key) > _LONGEST_KEY:
+            problem = f"Key is too long (limit: {_LONGEST_KEY} characters)"
+        elif len(value) > _LONGEST_VALUE:
+            problem = f"Value is too long (limit: {_LONGEST_VALUE} characters)"
+        else:
+            continue
+        return f"Couldn't load metadata pair ('{key}', '{value}'): {problem}"
     return ""
 
 
@@ -94,7 +97,7 @@ def put(server: Server, draft: Draft, query: PreparedQuery, authorizer: Authoriz
     if _UUID.fullmatch(query.name) and queries.table.get(query.name.lower()) is not None:
         raise QueryError(f"name '{query.name}' aliases an existing query ID")
     if query.session and draft.get(server.state.sessions.table, query.session) is None:
-        raise QueryError(f'invalid session "{query.session}"')
+        raise QueryError(f'raft apply failed: invalid session "{query.session}"')
     if query.is_template:
         try:
             check_template(query)

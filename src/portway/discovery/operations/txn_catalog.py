@@ -156,6 +156,9 @@ def _check(server: Server, draft: Draft, op: CheckOp) -> list[Node | Service | C
             if verb == "cas" and not _fits(known, modified):
                 raise RefusedError(f"failed to set {what}, index is stale")
             owner = _owner(server, draft, check.node)
+            service = service_key(owner.node, check.service_id)
+            if check.service_id and draft.get(server.state.catalog.services, service) is None:
+                raise RefusedError("Missing service registration")
             complete = completed_check(replace(check, node=owner.node))
             return [nodes.put_check(server, draft, complete)]
         case "delete" | "delete-cas":
