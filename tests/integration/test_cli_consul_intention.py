@@ -135,12 +135,12 @@ def test_authorization_of_connections(agent_of_all: Agent) -> None:
     web = "spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc1/svc/web"
     assert authorized(web) == {
         "Authorized": True,
-        "Reason": "ACLs disabled, access is allowed by default",
+        "Reason": "Default behavior configured by ACLs",
     }
     assert agent_of_all.consul("intention", "create", "-deny", "web", "db").code == 0
     answer = authorized(web)
     assert isinstance(answer, dict) and answer["Authorized"] is False
-    assert answer["Reason"].startswith("Matched intention: DENY default/web => default/db (ID: ")
+    assert answer["Reason"].startswith("Matched L4 intention: default/web => default/db (ID: ")
     for uri, text in (
         ("nope", "ClientCertURI not a valid Connect identifier"),
         ("spiffe://td.consul/agent/client/dc/dc1/id/n", "ClientCertURI not a valid Service id"),

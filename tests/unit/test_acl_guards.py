@@ -371,7 +371,7 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "PUT /v1/snapshot": Case("/v1/snapshot", ACL_WRITE, b"x", statuses=(500,)),
     # the agent
     "GET /v1/agent/self": Case("/v1/agent/self", agent("read")),
-    "GET /v1/agent/version": Case("/v1/agent/version", agent("read")),
+    "GET /v1/agent/version": Public("/v1/agent/version", "measured so"),
     "GET /v1/agent/host": Case("/v1/agent/host", OPERATOR_READ),
     "GET /v1/agent/members": Case("/v1/agent/members", node("read"), seen='"n1"'),
     "GET /v1/agent/monitor": Case("/v1/agent/monitor", agent("read")),
@@ -489,7 +489,7 @@ class Rig:
         """What the requests of the table are about."""
         web = {"Name": "web", "Check": {"TTL": "1h", "Status": "passing"}}
         await self.made("PUT", "/v1/agent/service/register", web)
-        native = {"Name": "native", "Connect": {"Native": True}}
+        native = {"Name": "native", "Port": 1, "Connect": {"Native": True}}
         await self.made("PUT", "/v1/agent/service/register", native)
         alone = {"Name": "alone", "CheckID": "alone", "TTL": "1h", "Status": "passing"}
         await self.made("PUT", "/v1/agent/check/register", alone)

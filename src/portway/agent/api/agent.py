@@ -34,12 +34,11 @@ _TOKENS = {
     "agent_recovery": "agent_recovery",
     "agent_master": "agent_recovery",
     "acl_agent_master_token": "agent_recovery",
-    "recovery": "agent_recovery",
     "replication": "replication",
     "acl_replication_token": "replication",
     "config_file_service_registration": "config_file_service_registration",
-    "config_file_registration": "config_file_service_registration",
     "dns": "dns",
+    "dns_token": "dns",
 }
 _ALL_SEGMENTS = "_all"
 
@@ -75,7 +74,7 @@ class AgentApi:
         """The routes of the family."""
         return (
             Route("/v1/agent/self", {"GET": self.self_}, access="agent:read"),
-            Route("/v1/agent/version", {"GET": self.version}, access="agent:read"),
+            Route("/v1/agent/version", {"GET": self.version}, access="none"),
             Route("/v1/agent/host", {"GET": self.host}, access="operator:read"),
             Route("/v1/agent/members", {"GET": self.members}, access="node:read, filters"),
             Route("/v1/agent/reload", {"PUT": self.reload}, access="agent:write"),
@@ -121,9 +120,8 @@ class AgentApi:
             }
         )
 
-    async def version(self, request: Request) -> Answer:
+    async def version(self, _request: Request) -> Answer:
         """The version."""
-        self._require(request, "read")
         return json_answer(
             {
                 "SHA": REVISION,

@@ -18,7 +18,7 @@ from portway.discovery.operations import intentions
 _SERVICE = re.compile(
     r"(?:/ap/(?P<ap>[^/]+))?/ns/(?P<ns>[^/]+)/dc/(?P<dc>[^/]+)/svc/(?P<svc>[^/]+)"
 )
-_KNOWN = re.compile(r"/agent/(client|server)/dc/|/gateway/mesh/dc/|$")
+_KNOWN = re.compile(r"/agent/(client|server)/dc/|/gateway/mesh/dc/")
 _MAX_BODY = 1 << 16  # bytes
 
 
@@ -44,16 +44,15 @@ async def authorize(request: Request) -> Answer:
     found = intentions.decision(request.context.server.state.config, source, wanted.target)
     allowed = intentions.allows(found, settings.default_intention_allow)
     if found is not None:
-        reason = f"Matched intention: {intentions.described(found)}"
-        if found.permissions:
-            reason = f"{reason}; its permissions are for requests, not for connections"
-    elif request.context.tokens.enabled:
+        layer = "L7" if found.permissions else "L4"
+        reason = f"Matched {layer} intention: {intentions.described(found)}"
+    elif allowed == (settings.default_policy == "allow"):
         reason = "Default behavior configured by ACLs"
     else:
-        reason = "ACLs disabled, access is allowed by default"
-        if not allowed:
-            reason = "Default intention policy"
-    return json_answer({"Authorized": allowed, "Reason": reason})
+        reason = "Default intention policy"
+    answer = json_answer({"Authorized": allowed, "Reason": reason})
+    answer.headers |= {"X-Cache": "HIT", "Age": "0"}
+    return answer
 
 
 def _source(uri: str) -> str:
@@ -63,7 +62,9 @@ def _source(uri: str) -> str:
     except ValueError:
         url = urlsplit("")
     path = url.path
-    if url.scheme != "spiffe" or not url.netloc or not (_SERVICE.match(path) or _KNOWN.match(path)):
+    domain = not path and "." in url.netloc
+    known = domain or _SERVICE.match(path) or _KNOWN.match(path)
+    if url.scheme != "spiffe" or not url.netloc or not known:
         raise bad_request("ClientCertURI not a valid Connect identifier")
     service = _SERVICE.fullmatch(path)
     if service is None:

@@ -73,6 +73,7 @@ class ServicesApi:
         """One service; ``?hash=`` blocks while it is as the caller knows it."""
         service_id = request.rest
         known = request.param("hash")
+        request.unsigned("index", "Invalid index")
         wait = request.duration("wait", "Invalid wait time") or 0.0
         settings = request.context.settings
         wait = min(wait if wait > 0 else settings.default_query_time, settings.max_query_time)

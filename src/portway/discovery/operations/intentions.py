@@ -300,9 +300,11 @@ def _text(action: str, source: str, destination: str, intention_id: str) -> str:
 
 def described(intention: Intention) -> str:
     """An intention in one line, as reasons name it."""
-    action = intention.action or f"{len(intention.permissions)} PERMISSIONS"
+    what = f"Action: {intention.action.upper()}"
+    if intention.permissions:
+        what = f"Permissions: {len(intention.permissions)}"
+    identity = f"ID: {intention.id}, " if intention.id else ""
     return (
-        f"{action.upper()} {DEFAULT}/{intention.source_name} => "
-        f"{DEFAULT}/{intention.destination_name} (ID: {intention.id}, "
-        f"Precedence: {intention.precedence})"
+        f"{DEFAULT}/{intention.source_name} => {DEFAULT}/{intention.destination_name} "
+        f"({identity}Precedence: {intention.precedence}, {what})"
     )
