@@ -153,7 +153,7 @@ def test_info(agent: FakeAgent, consul: Consul) -> None:
         (
             ["-enable", "-service=web"],
             "/agent/service/maintenance/web",
-            {"enable": "true"},
+            {"enable": "true", "reason": ""},
             'Service maintenance is now enabled for "web"',
         ),
         (

@@ -82,13 +82,19 @@ def test_a_directory_of_some_things(agent: FakeAgent, consul: Consul, tmp_path: 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["-duration=1ms"], "duration must be longer than 10ms"),
-        (["-interval=1ms"], "interval must be longer than 10ms"),
-        (["-duration=1s", "-interval=2s"], "duration (1s) must be longer than interval (2s)"),
-        (["-capture=all"], 'unknown capture target "all"; valid: agent, host, members, '),
+        (["-duration=1ms"], "==> Capture validation failed: duration must be longer than 10ms"),
+        (["-interval=1ms"], "==> Capture validation failed: interval must be longer than 10ms"),
+        (
+            ["-duration=1s", "-interval=2s"],
+            "==> Capture validation failed: duration (1s) must be longer than interval (2s)",
+        ),
+        (["-capture=all"], "==> Capture validation failed: target not found: all; valid: agent, "),
         (["-output=there"], "output directory already exists: there.tar.gz"),
-        (["-output=there/x/y"], "could not create output directory there/x/y: not a directory"),
-        (["x"], "Too many arguments (expected 0, got 1)"),
+        (
+            ["-output=there/x/y"],
+            "==> Capture validation failed: could not create output directory: mkdir there/x",
+        ),
+        (["x"], "==> debug: Too many arguments provided, expected 0"),
     ],
 )
 def test_wrong_usage(consul: Consul, tmp_path: Path, argv: list[str], said: str) -> None:

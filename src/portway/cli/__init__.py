@@ -20,6 +20,10 @@ __all__ = ["COMMANDS", "RawCommand", "fail", "main"]
 _HELP = ("--help", "-help", "-h")
 _ANYWHERE = ("--help", "-h", "--version")
 _VERSION = ("--version", "-version", "-v")
+_BEFORE = (
+    "Invalid flags before the subcommand. If these flags are for\n"
+    "the subcommand, please put them after the subcommand."
+)
 _UNKNOWN_COMMAND = 127  # as a shell's
 
 
@@ -90,6 +94,9 @@ def _consul(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if first.startswith("-") and any(argument in _VERSION for argument in before):
         arguments = ["version"]
+    elif first.startswith("-") and first not in _HELP and CONSUL.keys() & set(before):
+        click.echo(_BEFORE, err=True)
+        return 1
     elif first not in CONSUL:
         asked = first in _HELP
         if first and not asked:

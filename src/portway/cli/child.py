@@ -76,3 +76,10 @@ def run(
     with forwarding(process) as came:
         process.communicate(stdin)
     return process.returncode, came
+
+
+def ending(code: int) -> str:
+    """As Go words how a process ended; a negative code is the signal."""
+    if code >= 0:
+        return f"exit status {code}"
+    return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"

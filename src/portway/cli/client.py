@@ -24,6 +24,12 @@ _EXTRA = 16  # a blocking query may take one part in so many longer than it was 
 _GRACE = 10.0  # seconds
 _SAFE = "/-_.~!$&'()*+,;=:@"  # of a path, as Go's client leaves it
 
+_REASONS = {
+    socket.gaierror: "dial tcp: lookup {}: no such host",
+    TimeoutError: "context deadline exceeded (no answer in time)",
+    http.client.RemoteDisconnected: "EOF",
+}
+
 Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 
@@ -283,12 +289,11 @@ def _readable(sock: socket.socket) -> bool:
 
 
 def _reason(where: Endpoint, error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"dial tcp: lookup {where.name}: no such host"
-    if isinstance(error, TimeoutError):
-        return "context deadline exceeded (no answer in time)"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "EOF"
+    for kind, words in _REASONS.items():
+        if isinstance(error, kind):
+            return words.format(where.name)
+    if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":
+        return "http: server gave HTTP response to HTTPS client"
     if isinstance(error, OSError) and error.strerror:
         words = error.strerror.lower()
         if isinstance(error, ConnectionRefusedError | FileNotFoundError):

@@ -202,6 +202,12 @@ class GoGroup(click.Group):
             click.echo(self.get_help(ctx))
             ctx.exit()
         if first not in self.table:
+            if any(
+                argument.startswith("-") and argument.strip("-") in goflags.HELP
+                for argument in args
+            ):
+                click.echo(self.get_help(ctx))
+                ctx.exit()
             click.echo(self.get_help(ctx), err=True)
             ctx.exit(1)
         return super().parse_args(ctx, ["--", *args])

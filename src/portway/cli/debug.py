@@ -16,7 +16,7 @@ import click
 
 from portway.cli.child import interruptible
 from portway.cli.client import ApiError, Client
-from portway.cli.command import BOOL, DURATION, Wrong, command, fail, flag, no_arguments
+from portway.cli.command import BOOL, DURATION, Wrong, command, fail, flag
 from portway.cli.duration import show
 from portway.cli.output import go_json
 
@@ -32,6 +32,7 @@ _LEAST_DURATION = 10.0  # seconds
 _LEAST_INTERVAL = 5.0  # seconds
 _BLOCK = 65536  # bytes
 _INDEX_VERSION = 1
+_INVALID = "==> Capture validation failed"
 
 
 @command("debug")
@@ -45,6 +46,7 @@ _INDEX_VERSION = 1
 @flag("duration", DURATION, "How long to record.", default=300.0)
 @flag("interval", DURATION, "How often to record metrics.", default=30.0)
 @flag("output", str, "Path of the archive, without .tar.gz, or of the directory.")
+@flag("since", str, "In Consul: how far back to collect logs; refused here.")
 def debug(
     client: Client,
     args: tuple[str, ...],
@@ -53,6 +55,7 @@ def debug(
     duration: float,
     interval: float,
     output: str,
+    since: str,
 ) -> None:
     """Record what an agent is and does, for somebody who is to find out what is wrong.
 
@@ -60,18 +63,23 @@ def debug(
     written. Secrets are left out of the agent's answers, other private things are not: look the
     archive through before you hand it on. An interrupt ends the recording early.
     """
-    no_arguments(args)
+    if args:
+        raise Wrong("==> debug: Too many arguments provided, expected 0")
+    if since:
+        raise Wrong("-since: it is done by a program of Consul's vendor, hcdiag; save logs instead")
     if duration < _LEAST_DURATION:
-        raise Wrong(f"duration must be longer than {show(_LEAST_DURATION)}")
+        raise Wrong(f"{_INVALID}: duration must be longer than {show(_LEAST_DURATION)}")
     if interval < _LEAST_INTERVAL:
-        raise Wrong(f"interval must be longer than {show(_LEAST_INTERVAL)}")
+        raise Wrong(f"{_INVALID}: interval must be longer than {show(_LEAST_INTERVAL)}")
     if duration < interval:
-        raise Wrong(f"duration ({show(duration)}) must be longer than interval ({show(interval)})")
+        spans = f"duration ({show(duration)}) must be longer than interval ({show(interval)})"
+        raise Wrong(f"{_INVALID}: {spans}")
     targets = _targets(capture)
     try:
         version = client.get("agent/self").json()["Config"]["Version"]
     except ApiError as error:
-        fail(f"error querying target agent: {error}. verify connectivity and agent address")
+        said = f"error querying target agent: {error}. verify connectivity and agent address"
+        fail(f"{_INVALID}: {said}")
     folder = Path(output or f"consul-debug-{time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())}")
     result = folder.with_name(f"{folder.name}.tar.gz") if archive else folder
     if result.exists():
@@ -79,7 +87,8 @@ def debug(
     try:
         folder.mkdir(mode=0o700, parents=True)
     except OSError as error:
-        fail(f"could not create output directory {folder}: {(error.strerror or '').lower()}")
+        words = f"mkdir {folder}: {(error.strerror or '').lower()}"
+        fail(f"{_INVALID}: could not create output directory: {words}")
     click.echo("==> Starting debugger and capturing static information...")
     for label, value in (
         ("Agent Version", version),
@@ -109,7 +118,7 @@ def _targets(capture: tuple[str, ...]) -> list[str]:
     given = [_RENAMED.get(name, name) for one in capture for name in one.split(",")]
     for name in given:
         if name not in known and name != _NOT_OURS:
-            raise Wrong(f'unknown capture target "{name}"; valid: {", ".join(known)}')
+            raise Wrong(f"{_INVALID}: target not found: {name}; valid: {', '.join(known)}")
     if _NOT_OURS in given:
         click.echo(f"{_NOT_OURS}: left out, since the agent is not a Go program", err=True)
     return [name for name in known if name in given] if given else known

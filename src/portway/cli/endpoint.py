@@ -52,13 +52,18 @@ class Settings:
             try:
                 text = Path(path).read_text()
             except OSError as error:
-                raise OSError(f"Error loading token file: {path}: {error.strerror}") from None
+                words = (error.strerror or "").lower()
+                raise OSError(f"Error loading token file {path} : open {path}: {words}") from None
             token = text.strip() or token
         scope = {
             "dc": flags.get("datacenter") or "",
             "ns": given("namespace", "CONSUL_NAMESPACE"),
             "partition": given("partition", "CONSUL_PARTITION"),
         }
+        ca_file, ca_path = given("ca_file", "CONSUL_CACERT"), given("ca_path", "CONSUL_CAPATH")
+        certificate = given("client_cert", "CONSUL_CLIENT_CERT")
+        key = given("client_key", "CONSUL_CLIENT_KEY")
+        _check_files(ca_file, ca_path, certificate, key)
         query = [(name, value) for name, value in scope.items() if value]
         return cls(
             address=given("http_addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS,
@@ -66,13 +71,25 @@ class Settings:
             auth=environ.get("CONSUL_HTTP_AUTH", ""),
             tls=_switch(environ, "CONSUL_HTTP_SSL", default=False),
             verify=_switch(environ, "CONSUL_HTTP_SSL_VERIFY", default=True),
-            ca_file=given("ca_file", "CONSUL_CACERT"),
-            ca_path=given("ca_path", "CONSUL_CAPATH"),
-            client_cert=given("client_cert", "CONSUL_CLIENT_CERT"),
-            client_key=given("client_key", "CONSUL_CLIENT_KEY"),
+            ca_file=ca_file,
+            ca_path=ca_path,
+            client_cert=certificate,
+            client_key=key,
             tls_server_name=given("tls_server_name", "CONSUL_TLS_SERVER_NAME"),
             query=tuple([*query, ("stale", "")] if stale else query),
         )
+
+
+def _check_files(ca_file: str, ca_path: str, certificate: str, key: str) -> None:
+    """Raise ValueError or OSError on TLS files that cannot be used, even where TLS is not."""
+    for path, what in ((ca_file, "Error loading CA File: open"), (ca_path, "lstat")):
+        if path and (path == ca_file or not ca_file):
+            try:
+                Path(path).lstat()
+            except OSError as error:
+                raise OSError(f"{what} {path}: {(error.strerror or '').lower()}") from None
+    if bool(certificate) != bool(key):
+        raise ValueError("both client cert and client key must be provided")
 
 
 def _switch(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -115,7 +132,7 @@ def endpoint(settings: Settings) -> Endpoint:
     if not separator:
         scheme, rest = "https" if settings.tls else "http", settings.address
     if scheme == "unix":
-        return Endpoint(settings.tls, "", 0, rest, "127.0.0.1", "")
+        return Endpoint(settings.tls, "", 0, rest, "localhost", "")
     if scheme not in ("http", "https"):
         raise ValueError(f"Unknown protocol scheme: {scheme}")
     tls = scheme == "https" or settings.tls

@@ -6,6 +6,7 @@ import click
 
 from portway.cli.client import Client
 from portway.cli.command import Wrong, command, failing, flag
+from portway.cli.regexps import check_filters
 
 
 @command("event", "[PAYLOAD]", server=True)
@@ -22,11 +23,7 @@ def event(
     """
     if not name:
         raise Wrong("Event name must be specified")
-    _check("node", node)
-    _check("service", service)
-    _check("tag", tag)
-    if tag and not service:
-        raise Wrong("Cannot provide tag filter without service filter.")
+    check_filters(node, service, tag)
     if len(args) > 1:
         raise Wrong("Too many command line arguments.")
     params = {"node": node or None, "service": service or None, "tag": tag or None}
@@ -34,12 +31,3 @@ def event(
     with failing("Error firing event"):
         fired = client.put(f"event/fire/{name}", params, payload).json()
     click.echo(f"Event ID: {fired['ID']}")
-
-
-def _check(what: str, regexp: str) -> None:
-    from portway.discovery.operations.patterns import pattern
-
-    try:
-        pattern(regexp)
-    except ValueError as error:
-        raise Wrong(f"Failed to compile {what} filter regexp: {error}") from None

@@ -16,6 +16,7 @@ import click
 from portway.cli.child import interruptible
 from portway.cli.client import ApiError, Client
 from portway.cli.command import DURATION, Wrong, command, failing, flag
+from portway.cli.regexps import check_filters
 from portway.cli.session import Session
 
 _EVENT = "_rexec"
@@ -60,8 +61,7 @@ def exec_(
     """
     if not args:
         raise Wrong("Must specify a command to execute")
-    if tag and not service:
-        raise Wrong("Cannot provide tag filter without service filter.")
+    check_filters(node, service, tag)
     if wait <= 0:
         raise Wrong("-wait must be positive")
     job = _job(args, shell, wait)

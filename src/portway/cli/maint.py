@@ -39,7 +39,7 @@ def maint(
         _list(client)
         return
     verb = "enabl" if enable else "disabl"
-    params = {"enable": "true" if enable else "false", "reason": reason or None}
+    params = {"enable": "true", "reason": reason} if enable else {"enable": "false"}
     if service:
         with failing(f"Error {verb}ing service maintenance"):
             client.put(f"agent/service/maintenance/{service}", params)

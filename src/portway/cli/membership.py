@@ -8,7 +8,7 @@ from portway.cli.client import ApiError, Client
 from portway.cli.command import Wrong, command, fail, failing, flag
 
 
-@command("join", "ADDRESS...")
+@command("join", "ADDRESS...", server=True)
 @flag("wan", bool, "Join servers of other datacenters.")
 def join(client: Client, args: tuple[str, ...], wan: bool) -> None:
     """Make the agent join the cluster that has a member at one of the addresses."""
@@ -37,7 +37,7 @@ def leave(client: Client, args: tuple[str, ...]) -> None:
     click.echo("Graceful leave complete")
 
 
-@command("force-leave", "NODE")
+@command("force-leave", "NODE", server=True)
 @flag("prune", bool, "Remove the member altogether, not only mark it as left.")
 @flag("wan", bool, "The member is a server of another datacenter.")
 def force_leave(client: Client, args: tuple[str, ...], prune: bool, wan: bool) -> None:

@@ -13,7 +13,9 @@ _BLOCK = 65536  # bytes read at most at once
 
 @command("monitor")
 @flag("log-json", bool, "Show the log as JSON.")
-@flag("log-level", str, "Lowest `level` to show: trace, debug, info, warn or error.")
+@flag(
+    "log-level", str, "Lowest `level` to show: trace, debug, info, warn or error.", default="INFO"
+)
 def monitor(client: Client, args: tuple[str, ...], log_json: bool, log_level: str) -> int:
     """Show the log of a running agent as it is written, at a level of one's own.
 
@@ -23,7 +25,7 @@ def monitor(client: Client, args: tuple[str, ...], log_json: bool, log_level: st
     params = {"loglevel": log_level or None, "logjson": "true" if log_json else None}
     try:
         with (
-            failing("Error starting monitor"),
+            failing(f"Error starting {'JSON ' if log_json else ''}monitor"),
             client.stream("GET", "agent/monitor", params, timeout=None) as response,
         ):
             while block := _read(response):

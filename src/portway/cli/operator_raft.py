@@ -15,7 +15,7 @@ _HEADER = "Node,ID,Address,State,Voter,RaftProtocol,Commit Index,Trails Leader B
 def list_peers(client: Client, args: tuple[str, ...]) -> None:
     """List the servers of the cluster, and how far each is behind the leader."""
     no_arguments(args)
-    with failing("Error getting peers"):
+    with failing("Error getting peers: Failed to retrieve raft configuration"):
         peers = client.get("operator/raft/configuration").json()["Servers"]
     last = max((peer.get("LastIndex", 0) for peer in peers if peer["Leader"]), default=0)
     rows = [_HEADER]

@@ -27,7 +27,7 @@ def validate(args: tuple[str, ...], config_format: str, quiet: bool) -> None:
     if not args:
         raise Wrong("Must specify at least one config file or directory")
     if config_format not in ("", "hcl", "json"):
-        raise Wrong("-config-format must be either hcl or json")
+        raise Wrong("-config-format must be either 'hcl' or 'json")
     try:
         loaded = validated(args, config_format)
     except ConfigError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import portway
-from portway.cli.command import command, flag
+from portway.cli.command import Wrong, command, flag
 from portway.discovery.version import BUILD_DATE, CONSUL, REVISION
 
 _FORMAT = """\
@@ -47,6 +47,8 @@ def version(args: tuple[str, ...], format: str, f: str) -> None:  # noqa: A002
         print_json(consul_fields(), indent="    ")
     elif template == "pretty":
         click.echo(_pretty())
+    elif as_consul and not _FIELD.search(template):
+        raise Wrong(f"Unknown format: {template}")
     else:
         click.echo(render(template, fields()))
 

@@ -125,14 +125,5 @@ def _handled(change: Change, args: tuple[str, ...], shell: bool) -> bool:
     if signals:
         return False
     if code:
-        fail(f"Error executing handler: {_ending(code)}")
+        fail(f"Error executing handler: {child.ending(code)}")
     return True
-
-
-def _ending(code: int) -> str:
-    """As Go words how a process ended."""
-    import signal
-
-    if code > 0:
-        return f"exit status {code}"
-    return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"

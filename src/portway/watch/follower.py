@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portway.watch.plan import Plan, Query
+from portway.watch.shapes import shaped
 
 _RETRY = 5.0  # seconds; times the square of the failures in a row
 _LONGEST_RETRY = 180.0  # seconds
@@ -58,7 +59,7 @@ class Follower:
 
         Raises ValueError when the body is not JSON; nothing has happened then.
         """
-        data = _shaped(self.plan.type, None if body is None else json.loads(body))
+        data = shaped(self.plan.type, None if body is None else json.loads(body))
         self._failures = 0
         moved = self._moved(index, content_hash)
         if self._started and not moved:
@@ -98,18 +99,3 @@ class Follower:
         if ids:
             self._last_event = ids[-1]
         return found
-
-
-def _shaped(kind: str, data: Any) -> Any:
-    """What the handlers of a type are given for an answer."""
-    if kind == "key":
-        return _entry(data[0]) if data else None
-    if kind == "keyprefix":
-        return [_entry(entry) for entry in data] if data else None
-    return data
-
-
-def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry as Consul's watches print it: other order than the API's, Session always."""
-    order = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value")
-    return {**{name: entry.get(name) for name in order}, "Session": entry.get("Session", "")}

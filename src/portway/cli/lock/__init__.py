@@ -78,6 +78,8 @@ def lock(
         raise Wrong("Key prefix and child command must be specified")
     if timeout < 0 or older["try"] < 0:
         raise Wrong("Timeout must be positive")
+    if monitor_retry < 0:
+        raise Wrong("Number for 'monitor-retry' must be >= 0")
     prefix = args[0].removeprefix("/")
     to_run = child.command_line(args[1:], shell)
     name = name or f"Consul lock for '{' '.join(args[1:])}' at '{prefix}'"
@@ -176,7 +178,8 @@ def _hold(
     try:
         process = program.start()
     except OSError as error:
-        click.echo(f"Error starting child: {error}", err=True)
+        words = f"fork/exec {error.filename}: {(error.strerror or '').lower()}"
+        click.echo(f"Error starting handler: {words}", err=True)
         return 2
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -196,6 +199,9 @@ def _hold(
         if event == "ended":
             say("Child terminated, releasing lock")
             code = 2 if process.returncode else 0
+            if code:
+                ended = child.ending(process.returncode)
+                click.echo(f"Error running handler: {ended}", err=True)
         else:
             lost = event == "lost"
             what = "Lock lost" if lost else "Shutdown triggered"
