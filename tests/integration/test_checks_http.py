@@ -100,8 +100,7 @@ async def test_redirects(target: HttpTarget) -> None:
     hops = 9
     assert await check(url) == ("passing", f"HTTP GET {url}: 200 OK Output: after 9")
     hops = 10
-    last = url.replace("/0", "/10")
-    assert await check(url) == ("critical", f'Get "{last}": stopped after 10 redirects')
+    assert await check(url) == ("critical", f'Get "/10": stopped after 10 redirects')
     target.requests.clear()
     assert await check(url, disable_redirects=True) == (
         "critical",
@@ -216,7 +215,8 @@ async def test_no_server() -> None:
     with silent_port() as port:
         assert await check(f"http://127.0.0.1:{port}/", timeout=Duration(0.2)) == (
             "critical",
-            f'Get "http://127.0.0.1:{port}/": dial tcp 127.0.0.1:{port}: i/o timeout',
+            f'Get "http://127.0.0.1:{port}/": context deadline exceeded'
+            " (Client.Timeout exceeded while awaiting headers)",
         )
 
 
@@ -240,7 +240,8 @@ async def test_a_server_that_does_not_speak_http(target: HttpTarget) -> None:
     url = f"http://127.0.0.1:{target.port}/"
     assert await check(url) == (
         "critical",
-        f'Get "{url}": malformed HTTP response "SSH-2.0-OpenSSH_9.2"',
+        f'Get "{url}": net/http: HTTP/1.x transport connection broken:'
+        ' malformed HTTP response "SSH-2.0-OpenSSH_9.2"',
     )
 
 
@@ -327,7 +328,8 @@ async def test_a_silent_handshake_ends_with_the_time() -> None:
         result = await check(f"https://127.0.0.1:{port}/", timeout=Duration(0.2))
         assert result == (
             "critical",
-            f'Get "https://127.0.0.1:{port}/": dial tcp 127.0.0.1:{port}: i/o timeout',
+            f'Get "https://127.0.0.1:{port}/": context deadline exceeded'
+            " (Client.Timeout exceeded while awaiting headers)",
         )
 
 

@@ -91,7 +91,7 @@ async def test_tcp_over_ipv6() -> None:
     [
         ("nothing", "dial tcp: address nothing: missing port in address"),
         ("127.0.0.1:no-such-service", "dial tcp: lookup tcp/no-such-service: unknown port"),
-        ("127.0.0.1:70000", "dial tcp: lookup tcp/70000: unknown port"),
+        ("127.0.0.1:70000", "dial tcp: address 70000: invalid port"),
         ("nowhere.invalid:80", "dial tcp: lookup nowhere.invalid: "),
         (f"{'x' * 70}.example:80", "dial tcp: lookup xxx"),
     ],

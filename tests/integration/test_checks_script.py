@@ -88,7 +88,7 @@ async def test_no_shell_reads_the_arguments() -> None:
     ("program", "output"),
     [
         ("no-such-program", 'exec: "no-such-program": executable file not found in $PATH'),
-        ("/no/such/program", 'exec: "/no/such/program": no such file or directory'),
+        ("/no/such/program", "fork/exec /no/such/program: no such file or directory"),
         ("/etc/passwd", "fork/exec /etc/passwd: permission denied"),
         ("/tmp\0", "fork/exec /tmp\0: "),
     ],

@@ -34,11 +34,11 @@ def test_addresses(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("host", "address host: missing port in address"),
-        ("::1", "address ::1: too many colons in address"),
-        ("::1:80", "address ::1:80: too many colons in address"),
-        ("[::1]", "address [::1]: missing port in address"),
-        ("[::1", "address [::1: missing ']' in address"),
+        ("host", "dial tcp: address host: missing port in address"),
+        ("::1", "dial tcp: address ::1: too many colons in address"),
+        ("::1:80", "dial tcp: address ::1:80: too many colons in address"),
+        ("[::1]", "dial tcp: address [::1]: missing port in address"),
+        ("[::1", "dial tcp: address [::1: missing ']' in address"),
     ],
 )
 def test_wrong_addresses(text: str, error: str) -> None:

@@ -24,6 +24,10 @@ class DialError(Exception):
     """No connection; the message is the output of the check."""
 
 
+class DialTimeoutError(DialError):
+    """No connection in time."""
+
+
 class Address(NamedTuple):
     """Where to connect: a host name or IP address, and a port number or service name."""
 
@@ -41,7 +45,7 @@ class TLS(NamedTuple):
     server_name: str
 
 
-def split_address(text: str) -> Address:
+def split_address(text: str, network: str = "tcp") -> Address:
     """Read ``host:port`` or ``[v6]:port``. Raises DialError."""
     host, colon, port = text.rpartition(":")
     reason = ""
@@ -57,7 +61,7 @@ def split_address(text: str) -> Address:
     elif ":" in host:
         reason = "too many colons in address"
     if reason:
-        raise DialError(f"address {text}: {reason}")
+        raise DialError(f"dial {network}: address {text}: {reason}")
     return Address(host, port)
 
 
@@ -86,9 +90,12 @@ async def connect(
                     server_hostname=tls.server_name or address.host if tls else None,
                 )
         except TimeoutError:
-            error = DialError(f"dial tcp {where}: i/o timeout")
+            error: DialError = DialTimeoutError(f"dial tcp {where}: i/o timeout")
         except (OSError, ssl.SSLError) as problem:
-            error = DialError(_failure(problem, f"dial tcp {where}: connect: "))
+            # A handshake that is cut off comes after the connection.
+            reset = isinstance(problem, ConnectionResetError)
+            doing = f"read tcp {where}: read: " if reset else f"dial tcp {where}: connect: "
+            error = DialError(_failure(problem, doing))
         first_error = first_error or error
     assert first_error is not None
     raise first_error
@@ -103,7 +110,9 @@ async def resolve(address: Address, network: str, end: float) -> list[tuple[str,
     if _is_ip(host) and address.port.isdecimal() and int(address.port) < 65536:
         return [(host, int(address.port))]
     loop = asyncio.get_running_loop()
-    if not address.port.isdecimal() or int(address.port) > 65535:
+    if address.port.isdecimal() and int(address.port) > 65535:
+        raise DialError(f"dial {network}: address {address.port}: invalid port")
+    if not address.port.isdecimal():
         try:
             port = socket.getservbyname(address.port, network)
         except OSError:
@@ -147,7 +156,7 @@ def _failure(problem: Exception, prefix: str) -> str:
         return f"tls: {reason.replace('_', ' ').lower()}"
     if isinstance(problem, OSError) and problem.errno in errno.errorcode:
         return prefix + os.strerror(problem.errno or 0).lower()
-    return prefix + (str(problem) or "EOF")
+    return prefix + str(problem) if str(problem) else "EOF"
 
 
 def _is_ip(host: str) -> bool:

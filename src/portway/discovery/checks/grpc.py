@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from portway.discovery.checks.context import H2, Context
-from portway.discovery.checks.dial import TLS, Address, DialError, connect, split_address
+from portway.discovery.checks.dial import (
+    TLS,
+    Address,
+    DialError,
+    DialTimeoutError,
+    connect,
+    split_address,
+)
 from portway.discovery.checks.result import Result, critical, passing
 from portway.discovery.model import CheckDefinition
 
@@ -127,18 +134,28 @@ async def run_once(definition: CheckDefinition, context: Context) -> Result:
         ask = partial(_ask, address, service, tls)
         _, connection = await connect(partial(Http2, ask, answer.take), address, end, tls)
     except DialError as error:
-        text = f'connection error: desc = "transport: Error while dialing: {error}"'
-        return critical(rpc_error("Unavailable", text))
+        if isinstance(error, DialTimeoutError):
+            text = "received context error while waiting for new LB policy update"
+            return critical(rpc_error("DeadlineExceeded", f"{text}: context deadline exceeded"))
+        handshake = str(error).startswith("tls:")
+        doing = "authentication handshake failed" if handshake else "Error while dialing"
+        return critical(_no_connection(f"transport: {doing}: {error}"))
     try:
         async with asyncio.timeout_at(end):
             await connection.answered
     except TimeoutError:
         return critical(rpc_error("DeadlineExceeded", "context deadline exceeded"))
     except Http2Error as error:
+        if not connection.greeted:
+            return critical(_no_connection(f"error reading server preface: {error}"))
         return critical(rpc_error("Unavailable", f"error reading from server: {error}"))
     finally:
         connection.close()
     return answer.judged(target)
+
+
+def _no_connection(reason: str) -> str:
+    return rpc_error("Unavailable", f'connection error: desc = "{reason}"')
 
 
 def _ask(address: Address, service: str, tls: TLS | None, h2: H2Connection) -> None:

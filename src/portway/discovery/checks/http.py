@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from portway.discovery.checks.context import Context
-from portway.discovery.checks.dial import DialError, connect
+from portway.discovery.checks.dial import DialError, DialTimeoutError, connect
 from portway.discovery.checks.http_exchange import Exchange, ExchangeError
 from portway.discovery.checks.http_expectation import BODY_LIMIT, Expectation, expectation_of
 from portway.discovery.checks.http_request import (
@@ -42,6 +42,7 @@ from portway.discovery.checks.result import Result, critical, passing, warning
 from portway.discovery.model import CheckDefinition
 
 TIMEOUT = 10.0
+_NO_HEADERS = "Client.Timeout exceeded while awaiting headers"
 
 
 def prepare(definition: CheckDefinition, context: Context) -> Callable[[], Awaitable[Result]]:
@@ -100,14 +101,18 @@ async def _run(
             request = following
     except (DialError, ExchangeError, RequestError) as error:
         return critical(failed(request.method, request.url, error))
-    return critical(failed(request.method, request.url, f"stopped after {MAX_REQUESTS} redirects"))
+    text = f"stopped after {MAX_REQUESTS} redirects"
+    return critical(failed(request.method, response.location, text))
 
 
 async def _exchange(
     definition: CheckDefinition, context: Context, request: Request, limit: int, end: float
 ) -> Response:
     tls = context.tls(definition) if request.secure else None
-    _, exchange = await connect(partial(Exchange, request, limit), request.address, end, tls)
+    try:
+        _, exchange = await connect(partial(Exchange, request, limit), request.address, end, tls)
+    except DialTimeoutError:
+        raise ExchangeError(f"context deadline exceeded ({_NO_HEADERS})") from None
     try:
         async with asyncio.timeout_at(end):
             return await exchange.answer
@@ -115,7 +120,7 @@ async def _exchange(
         doing = (
             "Client.Timeout or context cancellation while reading body"
             if exchange.in_body
-            else "Client.Timeout exceeded while awaiting headers"
+            else _NO_HEADERS
         )
         raise ExchangeError(f"context deadline exceeded ({doing})") from None
     finally:

@@ -18,6 +18,7 @@ from h2.exceptions import ProtocolError
 
 from portway.discovery.checks.dial import reason_of
 
+_MOST_FRAME = 16384  # bytes of a frame, unless we allowed more (RFC 9113, 4.2)
 MAX_BYTES = 64 * 1024
 """Bytes a server may send before it has answered."""
 
@@ -39,6 +40,8 @@ class Http2(asyncio.Protocol):
         self._ask = ask
         self._received = received
         self._bytes = 0
+        self.greeted = False
+        """The server speaks HTTP/2."""
         self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._transport: asyncio.Transport | None = None
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,6 +55,10 @@ class Http2(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.answered.done():
             return
+        if not self.greeted and int.from_bytes(data[:3], "big") > _MOST_FRAME:
+            self._fail("http2: frame too large")  # HTTP/1, say
+            return
+        self.greeted = True
         self._bytes += len(data)
         try:
             for event in self._h2.receive_data(data):
@@ -69,7 +76,8 @@ class Http2(asyncio.Protocol):
             self._transport.write(self._h2.data_to_send())
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(reason_of(error) if error else "unexpected EOF")
+        end = "unexpected EOF" if self.greeted else "EOF"
+        self._fail(reason_of(error) if error else end)
 
     def close(self) -> None:
         """Say goodbye and close the connection."""

@@ -69,8 +69,7 @@ class Exchange(asyncio.Protocol):
             self._parser.feed_data(data)
         except HttpParserError:
             if not self.in_body:
-                line = data.split(b"\n", 1)[0][:100].decode(errors="replace").strip()
-                self._fail(f'malformed HTTP response "{line}"')
+                self._fail(f"net/http: HTTP/1.x transport connection broken: {_malformed(data)}")
             else:
                 self._finish()
             return
@@ -138,3 +137,16 @@ class Exchange(asyncio.Protocol):
         self.answer.cancel()
         if self._transport is not None:
             self._transport.abort()
+
+
+def _malformed(data: bytes) -> str:
+    """What is wrong with the first line of an answer, in Go's words."""
+    line = data.split(b"\n", 1)[0][:100].decode(errors="replace").rstrip("\r")
+    version, space, rest = line.partition(" ")
+    code = rest.lstrip(" ").partition(" ")[0]
+    if not space:
+        seen = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in line)
+        return f'malformed HTTP response "{seen}"'
+    if len(code) != 3 or not code.isdecimal():
+        return f'malformed HTTP status code "{code}"'
+    return f'malformed HTTP version "{version}"'

@@ -21,6 +21,11 @@ MAX_REQUESTS = 10
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 _PATH_SAFE = "/%:@!$&'()*+,;=~[]|^`\\{}\""
+# Scheme, authority, path; what follows is not looked at.
+_PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*).*", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PORT = re.compile(r":([^\]@:]+)$")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _PORTS = {"http": "80", "https": "443"}
 _SECRET = frozenset(("authorization", "cookie", "cookie2", "www-authenticate"))
 # Framing and the connection are ours.
@@ -29,6 +34,10 @@ _OURS = frozenset(("host", "content-length", "transfer-encoding", "trailer"))
 
 class RequestError(Exception):
     """A request that cannot be made; the message is the output of the check."""
+
+
+class MalformedError(RequestError):
+    """A request that cannot even be written down: the message says it without the request."""
 
 
 class Request(NamedTuple):
@@ -59,7 +68,7 @@ def build(
 ) -> Request:
     """Make a request of its parts. Raises RequestError."""
     if not _TOKEN.fullmatch(method):
-        raise RequestError(f'net/http: invalid method "{method}"')
+        raise MalformedError(f'net/http: invalid method "{method}"')
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
             raise RequestError(f'net/http: invalid header field name "{name}"')
@@ -140,24 +149,47 @@ def shown(url: str) -> str:
 
 def failed(method: str, url: str, reason: object) -> str:
     """The output of a request without an answer."""
+    if isinstance(reason, MalformedError):
+        return str(reason)
     return f'{method[:1]}{method[1:].lower()} "{shown(url)}": {reason}'
 
 
 def _target(url: str) -> tuple[SplitResult, Address]:
+    if wrong := _wrong(url):
+        raise MalformedError(f'parse "{shown(url)}": {wrong}')
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         if not host.isascii():
             host = host.encode("idna").decode()
     except (ValueError, UnicodeError) as problem:
-        raise RequestError(f'parse "{shown(url)}": {problem}') from None
+        raise MalformedError(f'parse "{shown(url)}": {problem}') from None
     if parts.scheme not in _PORTS:
         raise RequestError(f'unsupported protocol scheme "{parts.scheme}"')
     if not host:
         raise RequestError("http: no Host in request URL")
     if re.search(r"[\x00-\x20\x7f<>\"\\^`{|}]", host):
-        raise RequestError(f'parse "{shown(url)}": invalid character in host name')
+        raise MalformedError(f'parse "{shown(url)}": invalid character in host name')
     return parts, Address(host, _PORTS[parts.scheme] if port is None else str(port))
+
+
+def _wrong(url: str) -> str:
+    """What is wrong with the syntax of a URL, in Go's words; empty is nothing."""
+    scheme, authority, path = _PARTS.fullmatch(url).groups()  # type: ignore[union-attr]
+    if _CONTROL.search(url):
+        return "net/url: invalid control character in URL"
+    if not scheme and ":" in path.partition("/")[0]:
+        missing = path.startswith(":")
+        return (
+            "missing protocol scheme"
+            if missing
+            else "first path segment in URL cannot contain colon"
+        )
+    port = _PORT.search(authority or "")
+    if port and not port[1].isdecimal():
+        return f'invalid port ":{port[1]}" after host'
+    escape = _ESCAPE.search(path)
+    return f'invalid URL escape "{escape[0]}"' if escape else ""
 
 
 def _path(parts: SplitResult) -> str:

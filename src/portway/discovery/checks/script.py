@@ -97,9 +97,9 @@ async def run_once(definition: CheckDefinition, context: Context) -> Result:
             start_new_session=True,
         )
     except FileNotFoundError:
-        known = "/" in arguments[0]
-        missing = "no such file or directory" if known else "executable file not found in $PATH"
-        return critical(f'exec: "{arguments[0]}": {missing}')
+        if "/" in arguments[0]:
+            return critical(f"fork/exec {arguments[0]}: no such file or directory")
+        return critical(f'exec: "{arguments[0]}": executable file not found in $PATH')
     except (OSError, ValueError) as error:  # not executable, a NUL in an argument
         return critical(f"fork/exec {arguments[0]}: {reason_of(error)}")
     try:

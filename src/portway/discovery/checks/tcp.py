@@ -21,7 +21,7 @@ async def run_once(definition: CheckDefinition, context: Context) -> Result:
     try:
         address = split_address(definition.tcp)
     except DialError as error:
-        return critical(f"dial tcp: {error}")
+        return critical(str(error))
     try:
         transport, _ = await connect(
             asyncio.Protocol,

@@ -24,10 +24,9 @@ async def run_once(definition: CheckDefinition, context: Context) -> Result:
     loop = asyncio.get_running_loop()
     end = loop.time() + (definition.timeout or TIMEOUT)
     try:
-        host, port = (await resolve(split_address(definition.udp), "udp", end))[0]
+        host, port = (await resolve(split_address(definition.udp, "udp"), "udp", end))[0]
     except DialError as error:
-        text = str(error)
-        return critical(text if text.startswith("dial") else f"dial udp: {text}")
+        return critical(str(error))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     doing = "dial"
     with socket.socket(family, socket.SOCK_DGRAM) as one:
