@@ -61,7 +61,7 @@ async def _blocked(
     while reading.index <= wanted:
         remaining = deadline - time.monotonic()
         if remaining <= 0 or not await changed(request, reading.topics, remaining):
-            return query()
+            return reading
         reading = query()
         if view.epoch != epoch:
             return reading
@@ -69,7 +69,7 @@ async def _blocked(
             # Still not there: what was created instead concerns somebody else.
             remaining = deadline - time.monotonic()
             if remaining <= 0 or not await changed(request, reading.topics, remaining):
-                return query()
+                return reading
             reading = query()
             if view.epoch != epoch:
                 return reading

@@ -162,7 +162,7 @@ async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:
     accepts = row_filter(request, Service)
     catalog = request.context.server.state.catalog
 
-    host = (await read(request, lambda: catalog.read_host(name, by_id=True))).value
+    host = (await read(request, lambda: catalog.read_host(name, rows=True))).value
     if host is None:
         return None, []
     if not request.allows("node", "read", host.node.node):

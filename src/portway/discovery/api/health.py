@@ -37,7 +37,7 @@ async def node(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
 
     def query() -> Reading[_Checks]:
-        reading = catalog.read_host(name)
+        reading = catalog.read_checks_of_node(name)
         host = reading.value
         found = _Checks(list) if host is None else _on(host)
         return Reading(found, reading.index, reading.topics, reading.found)
@@ -60,13 +60,8 @@ async def checks(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
 
     def query() -> Reading[_Checks]:
-        reading = catalog.read_service(name)
-
-        def rows() -> list[Check]:
-            found = [check for one in reading.value for check in one.checks.values()]
-            return sorted(found, key=lambda check: (check.node.lower(), check.check_id))
-
-        return Reading(_Checks(rows), reading.index, reading.topics)
+        reading = catalog.read_checks_of_service(name)
+        return Reading(_Checks(lambda: reading.value), reading.index, reading.topics)
 
     return await _answer(request, query)
 

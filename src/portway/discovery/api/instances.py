@@ -55,7 +55,8 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
     def query() -> Reading[list[Instance]]:
         if selection.of_peer(request):
             return Reading([], catalog.extinction.index, ())
-        return catalog.read_connect(name) if side == "connect" else catalog.read_service(name)
+        reads = catalog.read_connect if side == "connect" else catalog.read_service
+        return reads(name, checks=form is HEALTH)
 
     reading = await read(request, query)
     if not reading.value:

@@ -71,13 +71,16 @@ class Instance:
 
 
 class Host:
-    """A node with everything on it. Its topic changes with any of that."""
+    """A node with everything on it."""
 
-    __slots__ = ("cache", "checks", "instances", "node", "own_checks", "topic")
+    __slots__ = ("cache", "checks", "instances", "node", "own_checks", "rows", "topic")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.topic = Topic()
+        """Changes with everything on it."""
+        self.rows = Topic()
+        """Changes with the node and its services, not with checks."""
         self.instances: dict[str, Instance] = {}
         self.checks: dict[str, Check] = {}
         """All checks of the node by ID, those of its services included."""
@@ -98,11 +101,14 @@ class Host:
 class Named:
     """All instances of one service name, or of what stands for it in the mesh."""
 
-    __slots__ = ("_ordered", "_tags", "instances", "name", "topic")
+    __slots__ = ("_ordered", "_tags", "instances", "name", "rows", "topic")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.topic = Topic()
+        """Changes with the instances, their nodes and the checks of both."""
+        self.rows = Topic()
+        """Changes with the instances and their nodes."""
         self.instances: dict[str, Instance] = {}
         """By service key."""
         self._ordered: list[Instance] | None = None
@@ -173,7 +179,10 @@ class Catalog:
         """The checks of each status."""
         self.extinction = Topic()
         """Touched when a service loses its last instance."""
-        self._arrivals = Topics()
+        self.departure = Topic()
+        """Touched when a node goes."""
+        self._waits = Topics()
+        """What has no object that could hold its topic: services to come, checks by their owner."""
 
     def host(self, node: str) -> Host | None:
         """A node by name."""
@@ -197,20 +206,35 @@ class Catalog:
         keys = (key.partition(SEPARATOR) for key in self.service_addresses.at(address))
         return [self.hosts[node].instances[service_id] for node, _, service_id in keys]
 
-    def read_service(self, name: str) -> Reading[list[Instance]]:
-        """The instances of a service, by node and ID."""
-        return self._read("service", name)
+    def read_service(self, name: str, *, checks: bool = True) -> Reading[list[Instance]]:
+        """The instances of a service, by node and ID; without ``checks`` none of them wakes."""
+        return self._read("service", name, checks)
 
-    def read_connect(self, name: str) -> Reading[list[Instance]]:
+    def read_connect(self, name: str, *, checks: bool = True) -> Reading[list[Instance]]:
         """The proxies of a service and its native instances, by node and ID."""
-        return self._read("connect", name)
+        return self._read("connect", name, checks)
 
-    def _read(self, side: Side, name: str) -> Reading[list[Instance]]:
+    def _read(self, side: Side, name: str, checks: bool) -> Reading[list[Instance]]:
         named = self._sides[side].get(name.lower())
         if named is None:
-            waits = (self.extinction, self._arrivals.of(f"{side} {name.lower()}"))
-            return Reading([], self.extinction.index, waits)
-        return Reading(named.ordered(), named.topic.index, (named.topic,))
+            arrival = self._waits.of(f"{side} {name.lower()}")
+            return Reading([], self.extinction.index, (arrival,))
+        topic = named.topic if checks else named.rows
+        return Reading(named.ordered(), topic.index, (topic,))
+
+    def read_checks_of_service(self, name: str) -> Reading[list[Check]]:
+        """The checks of a service's instances, by node and ID, without those of their nodes."""
+        named = self.by_name.get(name.lower())
+        found = [] if named is None else named.ordered()
+        checks = [check for one in found for check in one.checks.values()]
+        checks.sort(key=lambda check: (check.node.lower(), check.check_id))
+        topic = self._waits.of(f"checks {name.lower()}")
+        return Reading(checks, self.checks.topic.index, (topic,))
+
+    def read_checks_of_node(self, name: str) -> Reading[Host | None]:
+        """A node for its checks, by name."""
+        topic = self._waits.of(f"node {node_key(name)}")
+        return Reading(self.host(name), self.checks.topic.index, (topic,))
 
     def read_names(self) -> Reading[dict[str, list[str]]]:
         """Every service name with the tags of its instances."""
@@ -224,17 +248,19 @@ class Catalog:
         hosts = [self.hosts[key] for key in sorted(self.hosts)]
         return Reading(hosts, self.nodes.topic.index, (self.nodes.topic,))
 
-    def read_host(self, name: str, by_id: bool = False) -> Reading[Host | None]:
-        """One node with all on it, by name; ``by_id`` also by the beginning of its ID.
+    def read_host(self, name: str, *, rows: bool = False) -> Reading[Host | None]:
+        """One node with all on it, by name.
 
-        It wakes on changes of that node only, unless it is found by its ID.
+        ``rows`` is for its services only: checks do not wake, and it is found by the beginning
+        of its ID, too. It wakes on changes of that node only, unless it is found so.
         """
-        host = self.find_host(name) if by_id else self.host(name)
+        host = self.find_host(name) if rows else self.host(name)
         if host is None:
-            return Reading(None, self.nodes.topic.index, (self.nodes.topic,), found=False)
+            return Reading(None, self.departure.index, (self.nodes.topic,), found=False)
+        topic = host.rows if rows else host.topic
         if node_key(name) == node_key(host.node.node):
-            return Reading(host, host.topic.index, (host.topic,))
-        topics = (host.topic, self.nodes.topic)
+            return Reading(host, topic.index, (topic,))
+        topics = (topic, self.nodes.topic)
         return Reading(host, max(topic.index for topic in topics), topics)
 
     def read_checks(self, status: str = "") -> Reading[Mapping[str, Check]]:
@@ -254,6 +280,8 @@ class Catalog:
         if new is None:
             if host is not None:
                 touch(host.topic)
+                touch(host.rows)
+                touch(self.departure)
                 del self.hosts[key]
             return
         if new.id:
@@ -263,7 +291,11 @@ class Catalog:
         else:
             host.node = new
             self._touch_instances(host.instances.values(), touch)
+            for instance in host.instances.values():
+                for side, name in _names(instance.service):
+                    touch(self._sides[side][name.lower()].rows)
         touch(host.topic)
+        touch(host.rows)
 
     def _service_changed(
         self, key: str, old: Service | None, new: Service | None, revision: int, touch: Touch
@@ -273,6 +305,7 @@ class Catalog:
         host = self.hosts.get(node)
         if host is not None:
             touch(host.topic)
+            touch(host.rows)
         before = [] if old is None else _names(old)
         after = [] if new is None else _names(new)
         for side, name in before:
@@ -300,17 +333,17 @@ class Catalog:
         named = names.get(name.lower())
         if named is None:
             named = names[name.lower()] = Named(name)
-            arrival = self._arrivals.get(f"{side} {name.lower()}")
-            if arrival is not None:
-                touch(arrival)
+            self._tell(f"{side} {name.lower()}", touch)
         named.add(key, instance)
         touch(named.topic)
+        touch(named.rows)
 
     def _unname(self, side: Side, name: str, key: str, touch: Touch, stays: bool) -> None:
         names = self._sides[side]
         named = names[name.lower()]
         named.remove(key)
         touch(named.topic)
+        touch(named.rows)
         if not named.instances and not stays:
             del names[name.lower()]
             touch(self.extinction)
@@ -323,9 +356,12 @@ class Catalog:
         if host is not None:
             host.cache = None
             touch(host.topic)
+        self._tell(f"node {node}", touch)
         for check in (old, new):
             if check is None:
                 continue
+            if check.service_id:
+                self._tell(f"checks {check.service_name.lower()}", touch)
             group = self.by_status[check.status]
             touch(group.topic)
             stays = check is new
@@ -341,6 +377,12 @@ class Catalog:
             if instance is not None:
                 _hold(instance.checks, check_id, check, stays)
                 self._touch_instances([instance], touch)
+
+    def _tell(self, name: str, touch: Touch) -> None:
+        """Touch the topic of a name if somebody waits for it."""
+        topic = self._waits.get(name)
+        if topic is not None:
+            touch(topic)
 
     def _touch_instances(self, instances: Iterable[Instance], touch: Touch) -> None:
         for instance in instances:

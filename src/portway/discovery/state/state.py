@@ -50,6 +50,7 @@ class State:
             ],
             [
                 self.catalog.extinction,
+                self.catalog.departure,
                 *(group.topic for group in self.catalog.by_status.values()),
                 *self.config.kinds.values(),
             ],
