@@ -32,7 +32,7 @@ def test_the_life_of_intentions(agent: Agent, tmp_path: Path) -> None:
 
     done = agent.consul("intention", "create", "-deny", "web", "db")
     assert done.code == 1 and done.err.startswith(
-        'Error creating intention "web => db (deny)": Unexpected response code: 500 (duplicate'
+        'Error creating intention "web => db (deny)": Unexpected response code: 500 (Sources[1]'
     )
     done = agent.consul("intention", "create", "-deny", "-replace", "web", "db")
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -108,11 +108,11 @@ def test_intentions_beside_a_config_entry(agent: Agent) -> None:
         (("create", "a"), 1, "Error: Must specify two arguments: source and destination\n"),
         (("create", "-allow", "-deny", "a", "b"), 1, "Only one of -allow or -deny may be specifie"),
         (("create", "x/a", "b"), 1, "Error: Invalid intention source: namespaces and partitions"),
-        (("create", "-file", "/nowhere"), 1, "Error: Failed to read file: open /nowhere"),
-        (("get",), 1, "Error: command requires exactly one or two arguments, got 0\n"),
-        (("get", "a"), 1, 'Error: "a" is no ID; name a source and a destination\n'),
+        (("create", "-file", "/nowhere"), 1, "Error: open /nowhere: no such file"),
+        (("get",), 1, "command requires exactly 1 or 2 arguments\n"),
+        (("get", "a"), 1, "Error reading the intention: Unexpected response 400: "),
         (("match",), 1, "Error: command requires exactly one argument: src or dst\n"),
-        (("match", "-source", "-destination", "a"), 1, "Error: only one of -source and -destinat"),
+        (("match", "-source", "-destination", "a"), 1, "Error: only one of -source or -destinat"),
     ],
 )
 def test_wrong_commands(agent_of_all: Agent, argv: tuple[str, ...], code: int, text: str) -> None:

@@ -36,10 +36,8 @@ async def test_an_intention_is_a_source_of_a_config_entry(discovery: Discovery) 
     assert entry["Sources"][0]["Type"] == "consul"
     intention = await discovery.json(exact("web", "db"))
     assert intention == {
-        "SourcePartition": "default",
         "SourceNS": "default",
         "SourceName": "web",
-        "DestinationPartition": "default",
         "DestinationNS": "default",
         "DestinationName": "db",
         "SourceType": "consul",
@@ -134,14 +132,14 @@ async def test_the_deprecated_api_by_id(discovery: Discovery) -> None:
     assert intention["CreatedAt"] == intention["UpdatedAt"]
     assert intention["Hash"]
     again = await discovery.call("POST", PATH, body)
-    assert again.status == 500 and again.text.startswith("duplicate intention found: ALLOW")
+    assert again.status == 500 and again.text == 'Sources[1] defines "web" more than once'
     reply = await discovery.put(path, body | {"Action": "deny", "Meta": {}})
     assert reply.status == 200, reply.text
     changed = await discovery.json(path)
     assert changed["Action"] == "deny" and changed["CreatedAt"] == intention["CreatedAt"]
     assert changed["UpdatedAt"] > intention["UpdatedAt"] and "Meta" not in changed
     reply = await discovery.put(path, body | {"DestinationName": "other"})
-    assert reply.status == 500 and reply.text.startswith("Cannot modify DestinationNS")
+    assert reply.status == 500 and reply.text.startswith("Cannot modify Destination partition")
     # Written as a config entry its intentions have no IDs any more.
     sources = [{"Name": "web", "Action": "allow"}]
     entry = {"Kind": "service-intentions", "Name": "db", "Sources": sources}
@@ -205,7 +203,13 @@ async def test_the_deprecated_api_by_id(discovery: Discovery) -> None:
             500,
             "Sources[0].Name: wildcard character '*' cannot be used with partial values",
         ),
-        ("POST", "", {"ID": "x"}, 500, "ID must be empty when creating a new intention"),
+        (
+            "POST",
+            "",
+            {"ID": "x", "DestinationName": "b"},
+            500,
+            "ID must be empty when creating a new intention",
+        ),
     ],
 )
 async def test_wrong_requests(

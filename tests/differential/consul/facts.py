@@ -31,6 +31,7 @@ _MOMENT = re.compile(
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|UTC|[+-]\d\d:?\d\d))*( m=\+[\d.]+)?"
 )
 _BUILT_IN = "00000000-0000-0000-0000-0000000000"
+_MOMENT_OF_COMMANDS = re.compile(r"\b[A-Z][a-z]+day, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d \S+")
 _INDEX = re.compile(r"(Index|LTime)$")
 _NUMBERED = re.compile(r"\b((?:Create|Modify|Lock)Index\s*[:=]?\s*)\d+")
 _SERIAL = re.compile(r"(SOA \S+ \S+) \d+")
@@ -57,7 +58,7 @@ class Names:
                 rf"(?<![\w-]){re.escape(value)}(?![\w-])", f"<{self._known[value]}>", text
             )
         text = _UUID.sub(lambda found: self._id(found[0]), text)
-        text = _MOMENT.sub("<moment>", text)
+        text = _MOMENT_OF_COMMANDS.sub("<moment>", _MOMENT.sub("<moment>", text))
         return _NUMBERED.sub(r"\1<index>", text)
 
     def _id(self, value: str) -> str:
@@ -95,7 +96,7 @@ def of_json(value: Any, names: Names, at: str = "json") -> Facts:
         for key, one in value.items():
             if key == "ServicePorts" and one is None:
                 continue  # of 1.22: the real one that runs is older
-            if key == "Hash" and _links_by_id(value):
+            if key == "Hash" and (_links_by_id(value) or "CreatedAt" in value):
                 facts[f"{at}.{key}"] = "<hash of random IDs>"
             elif key == "Hash" and isinstance(one, int):
                 facts[f"{at}.{key}"] = "<hash of Go's structs>"

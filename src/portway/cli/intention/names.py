@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
-from portway.cli.client import Client
-from portway.cli.command import Wrong
+from portway.cli.client import ApiError, Client, StatusError
+from portway.cli.command import Failed, Wrong
 
 Row = dict[str, Any]
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def source(row: Row) -> str:
@@ -33,14 +32,23 @@ def text(row: Row) -> str:
 
 
 def found(client: Client, args: Sequence[str]) -> Row:
-    """The intention that arguments name, SRC DST or ID. Raises Wrong, ApiError."""
-    if len(args) == 1:
-        if not _UUID.fullmatch(args[0]):
-            raise Wrong(f'Error: "{args[0]}" is no ID; name a source and a destination')
-        row: Row = client.get(f"connect/intentions/{args[0]}").json()
-        return row
-    if len(args) != 2:
-        raise Wrong(f"Error: command requires exactly one or two arguments, got {len(args)}")
-    where = {"source": args[0], "destination": args[1]}
-    exact: Row = client.get("connect/intentions/exact", where).json()
-    return exact
+    """The intention that arguments name, SRC DST or ID. Raises Wrong, Failed."""
+    if len(args) not in (1, 2):
+        raise Wrong("command requires exactly 1 or 2 arguments")
+    try:
+        if len(args) == 1:
+            named = f'ID "{args[0]}"'
+            answer = client.get(f"connect/intentions/{quote(args[0], safe='')}", missing=[404])
+        else:
+            named = f'source "{args[0]}" and destination "{args[1]}"'
+            where = {"source": args[0], "destination": args[1]}
+            answer = client.get("connect/intentions/exact", where, missing=[404])
+    except StatusError as error:
+        text = f"Unexpected response {error.code}: {error.body}"
+        raise Failed(f"Error reading the intention: {text}") from None
+    except ApiError as error:
+        raise Failed(f"Error reading the intention: {error}") from None
+    if answer.status == 404:
+        raise Failed(f"Intention not found with {named}")
+    row: Row = answer.json()
+    return row

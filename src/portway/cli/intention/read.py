@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from portway.cli.client import ApiError, Client
-from portway.cli.command import Failed, Wrong, command, failing, flag, no_arguments, one_argument
+from portway.cli.command import Wrong, command, failing, flag, no_arguments
 from portway.cli.intention import names
 from portway.cli.output import go_json, table
 
@@ -64,9 +64,11 @@ def list_(client: Client, args: tuple[str, ...]) -> int:
 @flag("source", bool, "The argument is a source.")
 def match(client: Client, args: tuple[str, ...], destination: bool, source: bool) -> None:
     """List the intentions that concern a service, the one that decides first at the top."""
-    name = one_argument(args, "Error: command requires exactly one argument: src or dst")
+    if len(args) != 1:
+        raise Wrong("Error: command requires exactly one argument: src or dst")
+    name = args[0]
     if source and destination:
-        raise Wrong("Error: only one of -source and -destination may be specified")
+        raise Wrong("Error: only one of -source or -destination may be specified")
     by = "source" if source else "destination"
     with failing("Error matching the connection"):
         found = client.get("connect/intentions/match", {"by": by, "name": name}).json()
@@ -77,10 +79,7 @@ def match(client: Client, args: tuple[str, ...], destination: bool, source: bool
 @command("get", "SRC DST", server=True)
 def get(client: Client, args: tuple[str, ...]) -> None:
     """Show an intention, by its source and destination, or by its ID."""
-    try:
-        row = names.found(client, args)
-    except ApiError as error:
-        raise Failed(f"Error: {error}") from None
+    row = names.found(client, args)
     lines = [["Source:", names.source(row)], ["Destination:", row["DestinationName"]]]
     if not row.get("Permissions"):
         lines.append(["Action:", row.get("Action", "")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import click
 
@@ -107,7 +108,9 @@ def _name(text: str, what: str) -> str:
 def _of_file(path: str) -> Row:
     try:
         row = json.loads(data("-") if path == "-" else contents(path))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        fail(f"Error: {str(error).removeprefix('Failed to read file: ')}")
+    except ValueError as error:
         fail(f"Error: {error}")
     if not isinstance(row, dict) or not (row.get("SourceName") and row.get("DestinationName")):
         fail(f"Error: {path} is no intention: it needs SourceName, DestinationName and Action")
@@ -122,15 +125,13 @@ def _of_file(path: str) -> Row:
 @command("delete", "SRC DST", server=True)
 def delete(client: Client, args: tuple[str, ...]) -> None:
     """Delete an intention, by its source and destination, or by its ID."""
+    if len(args) not in (1, 2):
+        raise Wrong("command requires exactly 1 or 2 arguments")
     try:
-        row = names.found(client, args)
-    except ApiError as error:
-        raise Failed(f"Error: {error}") from None
-    try:
-        if row.get("ID"):
-            client.delete(f"{_PATH}/{row['ID']}")
+        if len(args) == 1:
+            client.delete(f"{_PATH}/{quote(args[0], safe='')}")
         else:
-            client.delete(f"{_PATH}/exact", _ends(row | {"SourceName": names.source(row)}))
+            client.delete(f"{_PATH}/exact", {"source": args[0], "destination": args[1]})
     except ApiError as error:
         raise Failed(f"Error deleting the intention: {error}") from None
     click.echo("Intention deleted.")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from portway.discovery.acl import PermissionDeniedError
 from portway.discovery.api import selection
-from portway.discovery.api.answer import EMPTY, Answer, json_answer
+from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import note_filtered, read
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request, not_found, refused
@@ -45,7 +45,11 @@ async def list_all(request: Request) -> Answer:
 async def create(request: Request) -> Answer:
     """Make an intention with an ID (deprecated)."""
     request.datacenter()
-    wanted = await _wanted(request)
+    try:
+        wanted = await _wanted(request)
+    except ApiError as error:
+        reason = error.message.removeprefix("Request decode failed: ")
+        raise refused(f"Failed to decode request body: {reason}") from None
     made = await _write(
         request,
         lambda draft: operations.create(
@@ -77,16 +81,12 @@ async def put_exact(request: Request) -> Answer:
     """Write the intention between two services."""
     request.datacenter()
     source, destination = _ends(request)
-    if source.peer:
-        raise bad_request('source: "peer" cannot be specified when writing an intention')
     wanted = await _wanted(request)
-    for given, name, what in (
-        (wanted.source_name, source.service, "SourceName"),
-        (wanted.destination_name, destination, "DestinationName"),
-    ):
-        if given not in ("", name):
-            raise refused(f"{what} does not match the name in the query parameters")
-    wanted = replace(wanted, destination_name=destination)
+    if wanted.source_peer:
+        raise refused(
+            "SourcePeer field is not supported on this endpoint. Use config entries instead"
+        )
+    wanted = replace(wanted, id="", destination_name=destination)
     await _write(
         request,
         lambda draft: operations.put(
@@ -138,9 +138,10 @@ async def match(request: Request) -> Answer:
 async def check(request: Request) -> Answer:
     """Whether a service may connect to another."""
     kind = request.param("source-type", "consul")
-    source, destination = _ends(request)
     if kind != "consul":
+        _parameters(request)
         raise refused(f'unsupported SourceType: "{kind}"')
+    source, destination = _ends(request)
     request.require("service", "read", destination)
     server = request.context.server
     await read(request, lambda: server.state.config.read_kind(ServiceIntentions))
@@ -197,18 +198,20 @@ async def delete(request: Request) -> Answer:
             request.context.server, draft, intention_id, request.authorizer
         ),
     )
-    return EMPTY
+    return json_answer(True)
 
 
 async def _wanted(request: Request) -> IntentionRequest:
     wanted = decode(await request.body(_MAX_BODY), IntentionRequest)
-    for field in ("source_ns", "destination_ns", "source_partition", "destination_partition"):
-        value = getattr(wanted, field)
+    for field, value in (
+        ("SourceNS", wanted.source_ns),
+        ("DestinationNS", wanted.destination_ns),
+        ("SourcePartition", wanted.source_partition),
+        ("DestinationPartition", wanted.destination_partition),
+    ):
         if value.lower() not in ("", DEFAULT):
-            what = "Namespaces" if field.endswith("ns") else "Partitions"
+            what = "Namespaces" if field.endswith("NS") else "Partitions"
             raise bad_request(f"Invalid {field}({value}): {what} is a Consul Enterprise feature")
-    if wanted.source_sameness_group:
-        raise bad_request("Invalid SourceSamenessGroup: it is a Consul Enterprise feature")
     return wanted
 
 
@@ -227,19 +230,29 @@ def _see_what_is_missing(request: Request) -> None:
 
 def _ends(request: Request) -> tuple[Name, str]:
     """Source and destination. Raises ApiError."""
-    for name in ("source", "destination"):
-        if len(request.params(name)) != 1:
-            raise refused(f"required query parameter '{name}' not set")
+    _parameters(request)
     source = _name("source", request.param("source"), peer=request.method == "GET")
     return source, _name("destination", request.param("destination")).service
+
+
+def _parameters(request: Request) -> None:
+    """Raise ApiError unless source and destination are given."""
+    for name in ("source", "destination"):
+        given = request.params(name)
+        if len(given) != 1 or (request.method != "GET" and not given[0]):
+            raise refused(f"required query parameter '{name}' not set")
 
 
 def _name(what: str, text: str, *, peer: bool = False) -> Name:
     """``name``, ``ns/name``, ``ap/ns/name``, or for some ``peer:<peer>/name``."""
     *scopes, service = text.split("/")
+    if text.startswith(_PEER) and not peer:
+        raise _invalid(what, text, "cannot specify a peer here")
+    if text.startswith(_PEER) and not scopes:
+        raise _invalid(what, text, "need to specify the service name as well")
     if peer and scopes and scopes[0].startswith(_PEER):
-        if len(scopes) > 2 or (len(scopes) == 2 and scopes[1] != DEFAULT):
-            raise _invalid(what, text, "a peer's service is written peer:<peer>/<name>")
+        if len(scopes) > 2:
+            raise _invalid(what, text, "input can contain at most two '/'")
         return Name(service, scopes[0].removeprefix(_PEER))
     if len(scopes) > 2:
         raise _invalid(what, text, "input can contain at most two '/'")
@@ -255,8 +268,15 @@ def _invalid(what: str, text: str, reason: str) -> ApiError:
 
 def _id(request: Request) -> str:
     intention_id = request.rest.lower()
+    if not intention_id and request.method == "GET":
+        raise not_found("Intention not found")
+    if not intention_id and request.method == "DELETE":
+        raise PermissionDeniedError  # of the intention without an ID, a destination and a name
     if not _UUID.fullmatch(intention_id):
-        raise bad_request("failed intention lookup: index error: UUID must be 36 characters")
+        reason = "failed config entry lookup: index error: UUID must be 36 characters"
+        if request.method == "GET":
+            raise bad_request(reason)
+        raise refused(f"Intention lookup failed: {reason}")
     return intention_id
 
 

@@ -40,5 +40,6 @@ def refuse(request: Request, status: int) -> None:
     tells = request.route.startswith(_TELL_WHEN_REFUSED) or request.route == (
         "/v1/connect/intentions"
     )
-    if tells and request.method == "GET" and status in (403, 500):
+    denied = (403,) if request.route == "/v1/connect/intentions/match" else (403, 500)
+    if tells and request.method == "GET" and status in denied:
         request.answer_headers |= _NOTHING_KNOWN

@@ -12,14 +12,15 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
-from portway.discovery.acl import Authorizer
+from portway.discovery.acl import Authorizer, PermissionDeniedError
 from portway.discovery.model.intentions import DEFAULT, Intention, IntentionRequest
 from portway.discovery.operations.config_entries import remove, store
 from portway.discovery.state import ConfigEntries, Draft, Reading, entry_key
 from portway.mesh.entries import WILDCARD, EntryError, ServiceIntentions, Source
+from portway.mesh.entries.entry import listed, meta_problems
+from portway.mesh.entries.service_intentions import LONGEST_DESCRIPTION
 
 if TYPE_CHECKING:
     from portway.discovery.server import Server
@@ -39,11 +40,9 @@ def shown(entry: ServiceIntentions, source: Source) -> Intention:
     intention = Intention(
         id=source.legacy_id,
         description=source.description,
-        source_partition="" if source.peer else DEFAULT,
         source_ns=DEFAULT,
         source_name=source.name,
         source_peer=source.peer,
-        destination_partition=DEFAULT,
         destination_ns=DEFAULT,
         destination_name=entry.name,
         source_type=source.type,
@@ -59,8 +58,19 @@ def shown(entry: ServiceIntentions, source: Source) -> Intention:
     )
     if not source.by_id:
         return intention
-    plain = msgspec.msgpack.encode(replace(intention, create_index=0, modify_index=0))
-    return replace(intention, hash=blake2b(plain, digest_size=32).digest())
+    return replace(intention, hash=_hash(intention))
+
+
+def _hash(intention: Intention) -> bytes:
+    """The documented hash of an intention's content."""
+    texts = (
+        *(intention.id, intention.description, intention.source_ns, intention.source_name),
+        *(intention.destination_ns, intention.destination_name, intention.source_type),
+        intention.action,
+    )
+    meta = "".join(f"{key}{intention.meta[key]}" for key in sorted(intention.meta))
+    plain = "".join(texts).encode() + intention.precedence.to_bytes(8, "little") + meta.encode()
+    return blake2b(plain, digest_size=32).digest()
 
 
 def of_entries(entries: Iterable[ServiceIntentions]) -> list[Intention]:
@@ -170,17 +180,14 @@ def create(
 ) -> str:
     """Make an intention with an ID, and return that. Raises as ``put``."""
     destination = wanted.destination_name
+    if not destination:
+        raise PermissionDeniedError  # nobody may write what has no name
     authorizer.require("intention", "write", destination)
     if wanted.id:
         raise EntryError("ID must be empty when creating a new intention")
+    _check_by_id(wanted)
     entry = _editable(server, draft, destination)
     source = Name(wanted.source_name)
-    for one in entry.sources or ():
-        if (one.name, one.peer) == source:
-            raise EntryError(
-                "duplicate intention found: "
-                f"{_text(wanted.action, source.service, destination, one.legacy_id)}"
-            )
     intention_id = str(uuid.uuid4())
     new = replace(
         _source(wanted, source),
@@ -202,12 +209,13 @@ def update(
     now: datetime,
 ) -> None:
     """Change the intention with an ID; its destination stays. Raises as ``put``."""
-    entry, old = _by_id(server, draft, intention_id, authorizer)
-    if wanted.destination_name not in ("", entry.name):
+    entry, old = _by_id(server, draft, intention_id, authorizer, "modify")
+    if wanted.destination_name != entry.name:
         raise EntryError(
-            "Cannot modify DestinationNS or DestinationName for an intention once it exists."
+            "Cannot modify Destination partition/namespace/name for an intention once it exists."
         )
-    name = Name(wanted.source_name or old.name)
+    _check_by_id(wanted)
+    name = Name(wanted.source_name)
     new = replace(
         _source(wanted, name),
         legacy_id=intention_id,
@@ -221,13 +229,13 @@ def update(
 
 def delete_by_id(server: Server, draft: Draft, intention_id: str, authorizer: Authorizer) -> None:
     """Delete the intention with an ID. Raises as ``put``."""
-    entry, _ = _by_id(server, draft, intention_id, authorizer)
+    entry, _ = _by_id(server, draft, intention_id, authorizer, "delete")
     kept = [one for one in entry.sources or () if one.legacy_id != intention_id]
     _keep(server, draft, entry, kept)
 
 
 def _by_id(
-    server: Server, draft: Draft, intention_id: str, authorizer: Authorizer
+    server: Server, draft: Draft, intention_id: str, authorizer: Authorizer, deed: str
 ) -> tuple[ServiceIntentions, Source]:
     destination = server.state.config.destination_of(intention_id)
     entry = _entry(server, draft, destination) if destination is not None else None
@@ -237,7 +245,29 @@ def _by_id(
             return entry, source
     # Whoever asks may not learn of what others have, but of what exists nowhere.
     authorizer.require("intention", "write", WILDCARD)
-    raise EntryError(f"Cannot modify non-existent intention: '{intention_id}'")
+    raise EntryError(f"Cannot {deed} non-existent intention: '{intention_id}'")
+
+
+def _check_by_id(wanted: IntentionRequest) -> None:
+    """Raise EntryError for what the deprecated API does not take."""
+    sides = (("SourceName", wanted.source_name), ("DestinationName", wanted.destination_name))
+    problems = [f"{what} must be set" for what, name in sides if not name]
+    problems += [
+        f"{what}: wildcard character '*' cannot be used with partial values"
+        for what, name in sides
+        if WILDCARD in name and name != WILDCARD
+    ]
+    if len(wanted.description) > LONGEST_DESCRIPTION:
+        problems.append(f"Description exceeds maximum length {LONGEST_DESCRIPTION}")
+    problems += meta_problems(wanted.meta)
+    if wanted.action not in ("allow", "deny"):
+        problems.append("Action must be set to 'allow' or 'deny'")
+    if wanted.permissions:
+        problems.append("Permissions must not be set when using the legacy APIs")
+    if wanted.source_type not in ("", "consul"):
+        problems.append("SourceType must be set to 'consul'")
+    if problems:
+        raise EntryError(listed(problems))
 
 
 def _editable(server: Server, draft: Draft, destination: str) -> ServiceIntentions:
@@ -271,6 +301,7 @@ def _source(wanted: IntentionRequest, name: Name) -> Source:
     return Source(
         name=name.service,
         peer=name.peer,
+        sameness_group=wanted.source_sameness_group,
         action=wanted.action,
         permissions=wanted.permissions,
         precedence=0,
@@ -292,10 +323,6 @@ def _without_id(source: Source) -> Source:
 def _meta(entry: ServiceIntentions, source: Name) -> dict[str, str]:
     found = exact(entry, source)
     return entry.meta if found is None else found.meta
-
-
-def _text(action: str, source: str, destination: str, intention_id: str) -> str:
-    return f"{action.upper()} {DEFAULT}/{source} => {DEFAULT}/{destination} (ID: {intention_id})"
 
 
 def described(intention: Intention) -> str:

@@ -26,7 +26,7 @@ from portway.mesh.entries.http import (
 
 CONSUL = "consul"
 """The only type of source: a service of the catalog."""
-_LONGEST_DESCRIPTION = 512
+LONGEST_DESCRIPTION = 512
 _ACTIONS = ("allow", "deny")
 
 
@@ -179,8 +179,8 @@ class ServiceIntentions(Entry, tag="service-intentions"):
         _check_wildcard(source.name, f"{where}.Name")
         if WILDCARD in source.peer:
             raise EntryError(f"{where}.Peer: cannot use wildcard '*' in peer")
-        if len(source.description) > _LONGEST_DESCRIPTION:
-            raise EntryError(f"{where}.Description exceeds maximum length {_LONGEST_DESCRIPTION}")
+        if len(source.description) > LONGEST_DESCRIPTION:
+            raise EntryError(f"{where}.Description exceeds maximum length {LONGEST_DESCRIPTION}")
         if source.by_id:
             if source.peer:
                 raise EntryError(f"{where}.Peer cannot be set by legacy intentions")
