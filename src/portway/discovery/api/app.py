@@ -180,10 +180,8 @@ class App:
             request.scope["portway.task"] = asyncio.current_task()
             await _stream(body, answer.status, headers, send)
             return
-        if (
-            body
-            and answer.content_type == JSON
-            and (self.context.settings.dev_mode or request.has("pretty"))
+        if body and answer.content_type == JSON and (
+            self.context.settings.dev_mode or request.has("pretty")
         ):
             body = msgspec.json.format(body, indent=4)
             if request.has("pretty"):
