@@ -147,7 +147,11 @@ def _members(data: bytes) -> dict[str, bytes]:
         short = "unexpected EOF" if data else "EOF"
         said = short if len(data) < _GZIP_HEAD else "gzip: invalid header"
         raise SnapshotError(f"failed to decompress snapshot: {said}") from None
-    except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
+    except EOFError:
+        raise SnapshotError(
+            "failed to read snapshot file: failed reading snapshot: unexpected EOF"
+        ) from None
+    except (tarfile.TarError, zlib.error, OSError, ValueError) as error:
         raise SnapshotError(f"failed to read snapshot file: {error}") from None
     return members
 

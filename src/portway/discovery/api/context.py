@@ -84,10 +84,11 @@ class Context:
         self.events = EventLog(self.settings.node_name, self._services)
 
     def _services(self) -> Iterator[tuple[str, list[str]]]:
-        """Name and tags of the services of this agent's node."""
+        """Name and tags of the services of this agent's node, but for the server's own."""
         host = self.server.state.catalog.host(self.settings.node_name)
         for instance in () if host is None else host.instances.values():
-            yield instance.service.service, instance.service.tags
+            if instance.service.service != "consul":
+                yield instance.service.service, instance.service.tags
 
     bodies: Bodies = field(default_factory=Bodies)
     """Bodies of answers that many readers share."""

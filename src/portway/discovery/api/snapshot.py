@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 from portway.discovery import snapshot
-from portway.discovery.api.answer import EMPTY, Answer
+from portway.discovery.api.answer import Answer
 from portway.discovery.api.blocking import consistency_of, set_read_headers
 from portway.discovery.api.error import ApiError
 from portway.discovery.api.request import Request
@@ -44,6 +44,8 @@ async def restore(request: Request) -> Answer:
     """Replace the state by that of a file; blocked queries return."""
     request.require("snapshot", "write")
     request.datacenter()
+    if request.has("stale"):
+        raise ApiError(500, "stale not allowed for restore")
     body = await request.body(_MAX_BODY)
     try:
         async with request.context.snapshots:
@@ -51,7 +53,7 @@ async def restore(request: Request) -> Answer:
             await request.context.server.replace(records)
     except snapshot.SnapshotError as error:
         raise ApiError(500, str(error)) from None
-    return EMPTY
+    return Answer(content_type="application/octet-stream")
 
 
 ROUTES = (
