@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from portway.cli.client import Client
+from portway.cli.client import ApiError, Client
 from portway.cli.command import Wrong, command, fail, failing, flag, no_arguments
 from portway.cli.output import table
 
@@ -52,8 +52,10 @@ def remove_peer(client: Client, args: tuple[str, ...], address: str, id: str) ->
 def transfer_leader(client: Client, args: tuple[str, ...], id: str) -> None:  # noqa: A002
     """Make another server the leader."""
     no_arguments(args)
-    with failing("Error transfering leadership: Failed to transfer leadership"):
+    try:
         done = client.post("operator/raft/transfer-leader", {"id": id or None}).json()
+    except ApiError as error:
+        fail(f"Error transfering leadership: Failed to transfer leadership {error}")
     if not done.get("Success"):
         fail("Error transfering leadership: the server refused")
     click.echo("Success")

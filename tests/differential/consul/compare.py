@@ -10,8 +10,11 @@ from .world import Step
 _MISSING = "(missing)"
 
 
-def differences(real: Sequence[Step], ours: Sequence[Step]) -> list[str]:
-    """What is wrong, a line each: facts that differ and should not, or should and do not."""
+def differences(real: Sequence[Step], ours: Sequence[Step], *, mixed: bool = False) -> list[str]:
+    """What is wrong, a line each: facts that differ and should not, or should and do not.
+
+    When they are ``mixed``, half of them Consul's, not all that should differ does.
+    """
     found: list[str] = []
     for number, (theirs, mine) in enumerate(zip(real, ours, strict=False), 1):
         where = f"step {number}, {theirs.what}"
@@ -30,7 +33,9 @@ def differences(real: Sequence[Step], ours: Sequence[Step]) -> list[str]:
             unmet -= meant
             if not explained:
                 found.append(f"{where}: {fact}\n    Consul  {one!r}\n    Portway {other!r}")
-        found.extend(f"{where}: {row!r} no longer shows in {one}" for row, one in sorted(unmet))
+        found.extend(
+            f"{where}: {row!r} no longer shows in {one}" for row, one in sorted(unmet) if not mixed
+        )
     if len(real) != len(ours):
         found.append(f"Consul took {len(real)} steps, Portway {len(ours)}")
     return found

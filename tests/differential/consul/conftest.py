@@ -97,8 +97,14 @@ def play(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 for world in worlds:
                     scenario(world)
                 real = worlds[0].steps
-                wrong = [one for world in worlds[1:] for one in differences(real, world.steps)]
-                named = {row for step in real for row in step.differs} - rows_of_document() - {NEWER}
+                wrong = [
+                    one
+                    for number, world in enumerate(worlds[1:])
+                    for one in differences(real, world.steps, mixed=number > 0)
+                ]
+                named = (
+                    {row for step in real for row in step.differs} - rows_of_document() - {NEWER}
+                )
                 wrong.extend(f"{row!r} is no row of {DOCUMENT.name}" for row in sorted(named))
                 if wrong:
                     pytest.fail("\n".join(wrong), pytrace=False)
