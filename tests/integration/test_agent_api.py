@@ -561,7 +561,7 @@ def test_a_check_of_its_own(agent: Running) -> None:
     assert (shown["disk"]["Status"], shown["disk"]["ServiceID"]) == ("warning", "")
     assert agent.checks() == {"c1": "critical", "disk": "warning"}
     assert list(agent.json('agent/checks?filter=Status == "warning"')) == ["disk"]
-    assert list(agent.json("agent/checks?filter=ServiceID is empty")) == ["disk"]
+    assert list(agent.json("agent/checks?filter=ServiceID==``")) == ["disk"]
     agent.done("agent/check/deregister/disk")
     assert agent.checks() == {"c1": "critical"}
     agent.done("agent/service/deregister/web")

@@ -98,8 +98,8 @@ def row(**changes: Any) -> Row:
         ('Service matches "^w.b$"', True),
         ("Service matches eb", True),
         ("Service not matches `^eb`", True),
-        ("Service is empty", False),
-        ("Kind is empty", True),
+        ("Service is empty", FilterError),
+        ("Kind == ``", True),
         ('Kind == ""', True),
         ("Port == 80", True),
         ("Port != 80", False),
@@ -123,12 +123,12 @@ def row(**changes: Any) -> Row:
         ("Meta[ `a b` ] == x", True),
         ("Meta.none == prod", False),
         ("Meta.none != prod", True),
-        ("Meta.none is empty", True),
-        ("Meta.empty is empty", True),
-        ("Meta.none is not empty", False),
+        ("Meta.none is empty", FilterError),
+        ("Meta.none matches x", True),
+        ("Meta.none not matches x", True),
         ("x in Meta.none", False),
         ("x not in Meta.none", True),
-        ("Meta.none matches `.*`", False),
+        ("Meta.none contains x", False),
         ("Meta.none not matches `.*`", True),
         ("TaggedAddresses.lan.Port == 80", True),
         ('TaggedAddresses["lan"].Address == "10.0.0.7"', True),
@@ -141,7 +141,7 @@ def row(**changes: Any) -> Row:
         ("not Service == web", False),
         ("not not Service == web", True),
         ("not (Service == api or Port == 1)", True),
-        ("Service == api or Port == 80 and Kind is empty", True),
+        ("Service == api or Port == 80 and Kind == ``", True),
         ("(Service == api or Port == 80) and Kind == mesh-gateway", FilterError),
         ("  (  Service  ==  web\n)\t", True),
         ("Service == web and (Port == 1 or (Port == 80 and not Port == 2))", True),
@@ -180,7 +180,7 @@ def test_composite_rows(text: str, expected: bool) -> None:
 
 
 def test_a_map_is_filtered_by_any_key() -> None:
-    passes = compile_filter("web.Port == 80 and api.Service is empty", dict[str, Service])
+    passes = compile_filter("web.Port == 80 and api.Service != x", dict[str, Service])
     assert passes({"web": service()})
     assert not passes({"api": service()})
 
@@ -231,21 +231,11 @@ PREFIX = "Failed to create boolean expression evaluator: "
         ),
         (
             'Service matches "("',
-            'Failed to compile regular expression "(": error parsing regexp: missing ): (',
-        ),
-        (
-            f'Service == "{"x" * 513}"',
-            "Value in expression with length 513 for selector "
-            '"Service" exceeds maximum length of 512',
-        ),
-        (
-            f'"{"é" * 257}" in Service',
-            "Value in expression with length 514 for selector "
-            '"Service" exceeds maximum length of 512',
+            'Failed to compile regular expression "(": error parsing regexp: missing closing ): `(`',
         ),
         (
             " or ".join(["Port == 1"] * (MAX_MATCHES + 1)),
-            "Number of match expressions (33) exceeds the limit (32)",
+            "Number of match expressions (1001) exceeds the limit (1000)",
         ),
         ("(" * 65 + "Port == 1" + ")" * 65, "nested more than 64 levels deep"),
         ("not " * 65 + "Port == 1", "nested more than 64 levels deep"),
@@ -287,9 +277,8 @@ def test_syntax_errors_name_the_place(text: str, place: str) -> None:
     assert str(caught.value).startswith(f"{PREFIX}{place}: no match found, expected: ")
 
 
-def test_limits_are_inclusive() -> None:
+def test_the_limit_is_inclusive() -> None:
     assert compile_filter(" or ".join(["Port == 80"] * MAX_MATCHES), Service)(service())
-    assert not compile_filter(f'Service == "{"x" * 512}"', Service)(service())
 
 
 def test_words_of_the_grammar_are_ordinary_names() -> None:

@@ -52,7 +52,8 @@ def test_what_is_registered(play: Play) -> None:
                 node("cat-1", ID=ID.format(1)),
                 node(
                     "cat-1",
-                    **{"ID": ID.format(1), "NodeMeta": {"a": "b"}},
+                    ID=ID.format(1),
+                    NodeMeta={"a": "b"},
                     TaggedAddresses={"lan": "10.1.0.2"},
                 ),
                 node("cat-1", ID=ID.format(1), NodeMeta={}, TaggedAddresses={}),
@@ -140,7 +141,9 @@ def test_services(play: Play) -> None:
                 {"ID": "w4", "Service": "cat-web", "Weights": {}},
                 {"ID": "w4", "Service": "cat-web", "EnableTagOverride": True},
                 {
-                    **{"ID": "w5", "Service": "cat-web", "Address": "10.1.1.1"},
+                    "ID": "w5",
+                    "Service": "cat-web",
+                    "Address": "10.1.1.1",
                     "TaggedAddresses": {"lan": {"Address": "10.1.1.2", "Port": 8}},
                 },
                 {"ID": "w5", "Service": "cat-web", "TaggedAddresses": {}},
@@ -209,7 +212,9 @@ def test_proxies(play: Play) -> None:
                     },
                 },
                 {
-                    **{"ID": "n", "Service": "cat-native", "Port": 1},
+                    "ID": "n",
+                    "Service": "cat-native",
+                    "Port": 1,
                     "Connect": {"Native": True},
                 },
             ):
@@ -479,7 +484,8 @@ def test_requests_of_every_endpoint(play: Play) -> None:
             ask.get(path)
             ask.put(path, "")
             ask.put(path, "null")
-            for body in ("{", "[]", "1", '"x"', '{"Node": 1}'):
+            ask.put(path, "{")
+            for body in ("[]", "1", '"x"', '{"Node": 1}'):
                 ask.put(path, body, differs=TEXT)
 
     play(scenario)

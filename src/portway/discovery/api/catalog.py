@@ -150,7 +150,9 @@ async def node_services(request: Request) -> Answer:
     found, shown = await _node_services(request)
     datacenter = request.context.settings.datacenter
     row = None if found is None else node_row(found.node, datacenter)
-    return json_answer({"Node": row, "Services": shown or None})
+    if not (shown or (request.param("filter") and found is not None)):
+        return json_answer({"Node": row, "Services": None})
+    return json_answer({"Node": row, "Services": shown})
 
 
 async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:

@@ -1,8 +1,9 @@
 """Tree to closure: everything that can be decided before the data comes is decided here.
 
 Semantics of go-bexpr 0.1.2: a selector through a list holds if it holds for any element (also
-a negated one); a map without the key answers as if nothing were there: not equal, not in, no
-match, empty. Data that is absent (``None``) counts as its type's zero value, as in Go.
+a negated one); a map without the key answers as if nothing were there: not equal, not in, empty,
+but it passes a match as well as its opposite. Texts cannot be asked whether they are empty. Data
+that is absent (``None``) counts as its type's zero value, as in Go.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from portway.discovery.filter.error import FilterError
 from portway.discovery.filter.fields import Kind, Shape, class_of, kind_of, member, root
 from portway.discovery.filter.parser import parse
 from portway.discovery.filter.tree import And, Expression, Match, Not, Operator
+from portway.discovery.operations.patterns import pattern
 
 Predicate = Callable[[Any], bool]
 Constants = tuple[tuple[type, str, str], ...]
@@ -119,6 +121,7 @@ class _Compiler:
         key = match.selector[depth]
         inner = self._match(match, values, depth + 1)
         absent = match.negated != (match.operator is Operator.EMPTY)
+        absent = absent or match.operator is Operator.MATCHES
 
         def entry(mapping: Any) -> bool:
             if not mapping or key not in mapping:
@@ -151,7 +154,7 @@ def _comparison(match: Match, kind: Kind) -> Predicate:
 
 def _operators(kind: Kind) -> tuple[Operator, ...]:
     if kind.shape is Shape.STRING:
-        return (Operator.EQUAL, Operator.IN, Operator.MATCHES, Operator.EMPTY)
+        return (Operator.EQUAL, Operator.IN, Operator.MATCHES)
     if kind.shape in _SCALARS:
         return (Operator.EQUAL,)
     if kind.shape is Shape.MAP:
@@ -167,16 +170,10 @@ def _is_empty(value: Any) -> bool:
 
 
 def _pattern(match: Match) -> Predicate:
-    import re2  # only when a filter asks for it: the agent starts without
-
-    options = re2.Options()
-    options.log_errors = False
     try:
-        search = re2.compile(match.value.encode(), options).search
-    except (re2.error, UnicodeEncodeError) as error:
-        detail = error.args[0]
-        reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
-        about = f'"{match.value}": error parsing regexp: {reason}'
+        search = pattern(match.value).search
+    except ValueError as error:
+        about = f'"{match.value}": {error}'
         raise FilterError(f"Failed to compile regular expression {about}") from None
     if match.negated:
         return lambda value: search((value or "").encode(errors="replace")) is None

@@ -13,10 +13,8 @@ from typing import NoReturn
 from portway.discovery.filter.error import FilterError
 from portway.discovery.filter.tree import And, Expression, Match, Not, Operator, Or
 
-MAX_MATCHES = 32
+MAX_MATCHES = 1000
 """Most comparisons in one filter."""
-MAX_VALUE = 512
-"""Longest value to compare with, in bytes."""
 MAX_DEPTH = 64
 """Deepest nesting of parentheses and negations."""
 
@@ -123,14 +121,14 @@ class _Parser:
         if selector := self._selector():
             if found := self._take(_SYMBOL):
                 negated = found[1] == "!="
-                return Match(selector, Operator.EQUAL, negated, self._value(selector))
+                return Match(selector, Operator.EQUAL, negated, self._value())
             if found := self._take(_EMPTY):
                 return Match(selector, Operator.EMPTY, found[1] is not None, "")
             if found := self._take(_WORD_OPERATOR):
                 operator = Operator.IN if found[2] == "contains" else Operator.MATCHES
-                return Match(selector, operator, found[1] is not None, self._value(selector))
+                return Match(selector, operator, found[1] is not None, self._value())
         self._at = start
-        value = self._value(())
+        value = self._value()
         found = self._take(_IN)
         if not found:
             if selector:
@@ -139,7 +137,6 @@ class _Parser:
         wanted = self._selector()
         if not wanted:
             self._fail("selector")
-        _check_length(value, wanted)
         return Match(wanted, Operator.IN, found[1] is not None, value)
 
     def _selector(self) -> tuple[str, ...]:
@@ -160,7 +157,7 @@ class _Parser:
             else:
                 return tuple(path)
 
-    def _value(self, selector: tuple[str, ...]) -> str:
+    def _value(self) -> str:
         word = self._selector()
         if word:
             value = ".".join(word)
@@ -174,8 +171,6 @@ class _Parser:
             if text is None:
                 self._fail("a field, a number or a quoted value")
             value = text
-        if selector:
-            _check_length(value, selector)
         return value
 
     def _string(self) -> str | None:
@@ -225,11 +220,3 @@ class _Parser:
         found = f"{rest!r}" if rest else "EOF"
         place = f"{line}:{column} ({offset})"
         raise FilterError(f"{place}: no match found, expected: {expected}, found: {found}")
-
-
-def _check_length(value: str, selector: tuple[str, ...]) -> None:
-    length = len(value.encode(errors="surrogatepass"))
-    if length > MAX_VALUE:
-        name = ".".join(selector)
-        limit = f"exceeds maximum length of {MAX_VALUE}"
-        raise FilterError(f'Value in expression with length {length} for selector "{name}" {limit}')
