@@ -41,7 +41,7 @@ def permit(server: Server, op: KVOp, authorizer: Authorizer) -> None:
         authorizer.require("key_prefix", "write", op.key)
     elif op.verb == "get-tree":
         authorizer.require("key_list", "list", op.key)
-    elif op.verb in CHECKS:
+    elif op.verb in CHECKS and op.verb != "check-not-exists":
         # Whether the transaction succeeds tells something about the key.
         authorizer.require("key", "read", op.key)
     elif op.verb not in READS:  # what those find is filtered instead
