@@ -376,8 +376,8 @@ async def test_who_may_register(
         (WEB, ("n", "", "c"), ""),
         (WEB, ("n", "", "disk"), "'node:write' on \"n\""),
         (WEB, ("n", "db"), "'service:write' on \"db\""),
-        (WEB, ("n", "what"), "Unknown service 'what'"),
-        (WEB, ("n", "", "what"), "Unknown check 'what'"),
+        (WEB, ("n", "what"), "Unknown service ID 'what'"),
+        (WEB, ("n", "", "what"), "Unknown check ID 'what'"),
     ],
 )
 async def test_who_may_deregister(

@@ -20,7 +20,7 @@ from portway.discovery.api.route import Route
 from portway.discovery.api.turns import in_turns
 from portway.discovery.model import Service
 from portway.discovery.operations.catalog import CatalogError, deregister, register
-from portway.discovery.state import Draft, Host, Instance, Reading, Topic
+from portway.discovery.state import Draft, Host, Instance, Reading, Topic, by_id
 
 _MAX_BODY = 1 << 20  # bytes
 _TRUE = Answer(b"true", 200, JSON)
@@ -170,7 +170,7 @@ async def _node_services(request: Request) -> tuple[Host | None, list[Service]]:
     if not request.allows("node", "read", host.node.node):
         note_filtered(request, True)
         return None, []
-    found = [host.instances[key].service for key in sorted(host.instances)]
+    found = [host.instances[key].service for key in sorted(host.instances, key=by_id)]
     visible = [one for one in found if request.allows("service", "read", one.service)]
     note_filtered(request, len(visible) < len(found))
     return host, [one for one in visible if accepts(one)]

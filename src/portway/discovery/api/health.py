@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple
 
+from portway.discovery.acl import PermissionDeniedError
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
@@ -18,7 +19,7 @@ from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
 from portway.discovery.api.turns import in_turns
 from portway.discovery.model import Check
-from portway.discovery.state import Host, Reading
+from portway.discovery.state import Host, Reading, by_id
 
 
 class _Checks(NamedTuple):
@@ -42,7 +43,7 @@ async def node(request: Request) -> Answer:
         found = _Checks(list) if host is None else _on(host)
         return Reading(found, reading.index, reading.topics, reading.found)
 
-    return await _answer(request, query)
+    return await _answer(request, query, ())
 
 
 def _on(host: Host) -> _Checks:
@@ -68,7 +69,7 @@ async def checks(request: Request) -> Answer:
 
 async def state(request: Request) -> Answer:
     """The checks in a status, or all with ``any``."""
-    status = request.rest
+    status = request.rest.lower()
     if not status:
         raise bad_request("Missing check state")
     catalog = request.context.server.state.catalog
@@ -78,7 +79,7 @@ async def state(request: Request) -> Answer:
         found = reading.value
 
         def rows() -> list[Check]:
-            return [found[key] for key in sorted(found)]
+            return [found[key] for key in sorted(found, key=by_id)]
 
         async def body() -> bytes:
             hosts = [catalog.hosts[key] for key in sorted(catalog.hosts)]
@@ -93,10 +94,12 @@ async def state(request: Request) -> Answer:
     return await _answer(request, query)
 
 
-async def _answer(request: Request, query: Callable[[], Reading[_Checks]]) -> Answer:
+async def _answer(
+    request: Request, query: Callable[[], Reading[_Checks]], meta: selection.Meta | None = None
+) -> Answer:
     request.datacenter()
     accepts = row_filter(request, Check)
-    meta = selection.node_meta(request)
+    meta = selection.node_meta(request) if meta is None else meta
     catalog = request.context.server.state.catalog
 
     def with_nodes() -> Reading[_Checks]:
@@ -139,6 +142,9 @@ async def ingress(request: Request) -> Answer:
         raise bad_request("Missing service name")
     row_filter(request, HEALTH.kind)
     selection.passing(request)
+    selection.refuse_sameness_group(request)
+    if not request.allows("service", "read", request.rest):
+        raise PermissionDeniedError
     catalog = request.context.server.state.catalog
     nothing: list[Check] = []
     await read(request, lambda: Reading(nothing, catalog.extinction.index, ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from portway.discovery.acl import PermissionDeniedError
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, raw_json
 from portway.discovery.api.blocking import last, note_filtered, read
@@ -48,6 +49,10 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
     name = request.rest
     if not name:
         raise bad_request("Missing service name")
+    if form is HEALTH:
+        selection.refuse_sameness_group(request)
+        if side == "connect" and not request.allows("service", "read", name):
+            raise PermissionDeniedError
     selection.set_cache_headers(request)
     matches = _matcher(request, form, datacenter)
     catalog = request.context.server.state.catalog
@@ -78,7 +83,7 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
     if selection.sees_all(request) and not request.has("near"):
         last(request, reading)
         version = (request.context.server.state.view.epoch, reading.index)
-        key = (form.name, side, name.lower(), *_variant(request))
+        key = (form.name, side, name.lower(), *_variant(request, form))
         bodies, found = request.context.bodies, reading.value
         if len(found) <= _FEW and not request.param("filter"):  # most are: no task for them
             return raw_json(bodies.get(key, version, lambda: rendered(found)))
@@ -88,9 +93,9 @@ async def instances(request: Request, side: Side, form: Form) -> Answer:
     return raw_json(await render(visible))
 
 
-def _variant(request: Request) -> Iterator[Any]:
+def _variant(request: Request, form: Form) -> Iterator[Any]:
     """What distinguishes the bodies of one service."""
-    yield selection.passing(request)
+    yield selection.passing(request) if form is HEALTH else False
     yield tuple(request.params("tag"))
     yield selection.node_meta(request)
     yield request.param("filter")

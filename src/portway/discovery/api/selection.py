@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from portway.discovery.api.error import bad_request
+from portway.discovery.api.error import bad_request, refused
 from portway.discovery.api.request import Request
 from portway.discovery.model import Check, Node
 from portway.discovery.state import Host
@@ -38,17 +38,14 @@ def passing(request: Request) -> bool:
 
 
 def of_peer(request: Request) -> bool:
-    """Whether a peer's part of the catalog is asked for: without peerings there is none.
-
-    Raises ApiError (400) when it is that of a sameness group.
-    """
-    for name in ("sg", "sameness-group"):
-        if request.param(name):
-            raise bad_request(
-                f'Invalid query parameter: "{name}" - Sameness groups are a Consul Enterprise '
-                "feature"
-            )
+    """Whether a peer's part of the catalog is asked for: without peerings there is none."""
     return bool(request.param("peer"))
+
+
+def refuse_sameness_group(request: Request) -> None:
+    """Raise ApiError (500) when what is asked for is that of a sameness group."""
+    if request.param("sg") or request.param("sameness-group"):
+        raise refused("sameness groups are not supported in consul CE")
 
 
 def sees_all(request: Request) -> bool:

@@ -206,13 +206,13 @@ def _vet_removal(server: Server, draft: Draft, removal: Removal, authorizer: Aut
     if removal.service_id:
         service = draft.get(catalog.services, service_key(removal.node, removal.service_id))
         if service is None:
-            raise CatalogError(f"Unknown service '{removal.service_id}'")
+            raise CatalogError(f"Unknown service ID '{removal.service_id}'")
         authorizer.require("service", "write", service.service)
         return
     if removal.check_id:
         check = draft.get(catalog.checks, check_key(removal.node, removal.check_id))
         if check is None:
-            raise CatalogError(f"Unknown check '{removal.check_id}'")
+            raise CatalogError(f"Unknown check ID '{removal.check_id}'")
         if check.service_id:
             authorizer.require("service", "write", check.service_name)
             return

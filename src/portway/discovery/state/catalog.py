@@ -43,6 +43,11 @@ def check_key(node: str, check_id: str) -> str:
     return f"{node.lower()}{SEPARATOR}{check_id}"
 
 
+def by_id(key: str) -> tuple[str, str]:
+    """What IDs of services and checks, and their keys, are sorted by: without case."""
+    return key.lower(), key
+
+
 class Instance:
     """A service on a node with the checks that decide its health."""
 
@@ -63,7 +68,10 @@ class Instance:
 
     def all_checks(self) -> list[Check]:
         """The node's checks, then its own, each by ID."""
-        return [*self.host.node_checks(), *(self.checks[key] for key in sorted(self.checks))]
+        return [
+            *self.host.node_checks(),
+            *(self.checks[key] for key in sorted(self.checks, key=by_id)),
+        ]
 
     def status(self) -> str:
         """The worst status of all checks; ``maintenance`` outranks ``critical``."""
@@ -91,11 +99,11 @@ class Host:
 
     def all_checks(self) -> list[Check]:
         """All checks by ID."""
-        return [self.checks[key] for key in sorted(self.checks)]
+        return [self.checks[key] for key in sorted(self.checks, key=by_id)]
 
     def node_checks(self) -> list[Check]:
         """The checks of the node itself, by ID."""
-        return [self.own_checks[key] for key in sorted(self.own_checks)]
+        return [self.own_checks[key] for key in sorted(self.own_checks, key=by_id)]
 
 
 class Named:
@@ -117,7 +125,7 @@ class Named:
     def ordered(self) -> list[Instance]:
         """The instances by node and ID."""
         if self._ordered is None:
-            self._ordered = [self.instances[key] for key in sorted(self.instances)]
+            self._ordered = [self.instances[key] for key in sorted(self.instances, key=by_id)]
         return self._ordered
 
     def tags(self) -> dict[str, list[str]]:
@@ -227,7 +235,7 @@ class Catalog:
         named = self.by_name.get(name.lower())
         found = [] if named is None else named.ordered()
         checks = [check for one in found for check in one.checks.values()]
-        checks.sort(key=lambda check: (check.node.lower(), check.check_id))
+        checks.sort(key=lambda check: (check.node.lower(), *by_id(check.check_id)))
         topic = self._waits.of(f"checks {name.lower()}")
         return Reading(checks, self.checks.topic.index, (topic,))
 
