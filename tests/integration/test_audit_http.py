@@ -38,7 +38,7 @@ ROUTING = [
         "GET",
         "/v1/nope",
         404,
-        "Invalid URL path: not a recognized HTTP API endpoint",
+        "Invalid URL path: not a recognized HTTP API endpoint\n",
         {"Content-Type": "text/plain; charset=utf-8"},
     ),
     Row(
@@ -46,7 +46,7 @@ ROUTING = [
         "GET",
         "/kv/x",
         404,
-        "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'",
+        "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n",
     ),
     Row("Enterprise's paths", "GET", "/v1/operator/license", 404),
     Row("Enterprise's paths", "GET", "/v1/namespaces", 404),
@@ -86,8 +86,10 @@ async def answers(discovery: Discovery, row: Row) -> None:
     assert (reply.status, reply.text if row.body is not None else None) == (row.status, row.body)
     for name, value in row.headers.items():
         assert reply.headers.get(name) == value, name
-    assert reply.headers["Vary"] == "Accept-Encoding"
-    assert reply.headers["X-Consul-Default-ACL-Policy"] == "allow"
+    endpoint = reply.status not in (301, 404) and not reply.text.startswith("Bad Request")
+    of_all = {"Vary": "Accept-Encoding", "X-Consul-Default-ACL-Policy": "allow"}
+    if endpoint:
+        assert of_all.items() <= dict(reply.headers).items()
 
 
 async def test_where_a_path_is_led(discovery: Discovery) -> None:

@@ -56,10 +56,13 @@ class App:
         self._rates = rates
         self._recall = Recall(context)
         settings = context.settings
-        self._headers: list[tuple[bytes, bytes]] = [
+        self._everywhere: list[tuple[bytes, bytes]] = [
+            (_header(k), v.encode()) for k, v in settings.response_headers.items()
+        ]
+        self._of_endpoints = [
             (_header("Vary"), b"Accept-Encoding"),
             (_header("X-Consul-Default-ACL-Policy"), settings.default_policy.encode()),
-            *((_header(k), v.encode()) for k, v in settings.response_headers.items()),
+            *self._everywhere,
         ]
         self._writers = [ip_network(network) for network in settings.allow_write_http_from]
 
@@ -154,11 +157,11 @@ class App:
         if path.startswith(self.context.settings.ui_path):
             message = _NO_CONSOLE
         elif "/v1/" in path:
-            message = "Invalid URL path: not a recognized HTTP API endpoint"
+            message = "Invalid URL path: not a recognized HTTP API endpoint\n"
         else:
             message = (
                 "Invalid URL path: if attempting to use the HTTP API, "
-                "ensure the path starts with '/v1/'"
+                "ensure the path starts with '/v1/'\n"
             )
         return text_answer(message, 404)
 
@@ -170,7 +173,7 @@ class App:
         return any(address in network for network in self._writers)
 
     async def _send(self, request: Request, answer: Answer, send: Send) -> None:
-        headers = list(self._headers)
+        headers = list(self._of_endpoints if request.route else self._everywhere)
         if answer.content_type:
             headers.append((_header("Content-Type"), answer.content_type.encode()))
         for extra in (request.answer_headers, answer.headers):
@@ -180,8 +183,10 @@ class App:
             request.scope["portway.task"] = asyncio.current_task()
             await _stream(body, answer.status, headers, send)
             return
-        if body and answer.content_type == JSON and (
-            self.context.settings.dev_mode or request.has("pretty")
+        if (
+            body
+            and answer.content_type == JSON
+            and (self.context.settings.dev_mode or request.has("pretty"))
         ):
             body = msgspec.json.format(body, indent=4)
             if request.has("pretty"):

@@ -52,7 +52,10 @@ async def node(request: Request) -> Answer:
     """The coordinates of a node; 404 without any."""
     coordinates = request.context.server.state.coordinates
     rows = await _rows(request, lambda: coordinates.read_node(request.rest))
-    return json_answer(rows) if rows else Answer(status=404)
+    if not rows:
+        request.answer_headers.clear()  # as Consul does
+        return Answer(status=404)
+    return json_answer(rows)
 
 
 async def _rows(

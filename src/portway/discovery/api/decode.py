@@ -19,6 +19,7 @@ T = TypeVar("T")
 MAX_DEPTH = 64
 """Deepest nesting of lists and objects in a body."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
+_CUT = "Input data was truncated"
 _ENTERPRISE = {
     "namespace": "Namespaces are a Consul Enterprise feature",
     "partition": "Partitions are a Consul Enterprise feature",
@@ -43,7 +44,8 @@ def decode(
     try:
         tree = parse_json(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise bad_request(f"{prefix}{error}") from None
+        text = "unexpected EOF" if str(error) == _CUT else str(error)
+        raise bad_request(f"{prefix}{text}") from None
     try:
         if unknown and isinstance(tree, dict):
             known: Any = kind

@@ -107,9 +107,10 @@ async def node(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
     host = (await read(request, lambda: catalog.read_host(name))).value
     if host is None or selection.of_peer(request):
+        request.answer_headers.clear()  # as Consul does
         return Answer(status=404)
     if not request.allows("node", "read", host.node.node):
-        note_filtered(request, True)
+        request.answer_headers.clear()
         return Answer(status=404)
     return json_answer(_info(request, host))
 

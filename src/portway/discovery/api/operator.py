@@ -12,6 +12,7 @@ from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
+from portway.discovery.model import Wire
 from portway.discovery.model.operator import AUTOPILOT, Autopilot
 from portway.discovery.operations.durations import go_duration
 from portway.discovery.state import Draft
@@ -53,7 +54,10 @@ async def remove_peer(request: Request) -> Answer:
     request.datacenter()
     server_id, address = request.param("id"), request.param("address")
     if not server_id and not address:
-        raise bad_request("Must specify either ?id with the server's ID or ?address with IP:port")
+        raise bad_request(
+            "Must specify either ?id with the server's ID or ?address with IP:port"
+            " of peer to remove"
+        )
     if server_id and address:
         raise bad_request("Must specify only one of ?id or ?address")
     settings = request.context.settings
@@ -200,9 +204,15 @@ async def usage(request: Request) -> Answer:
     )
 
 
+class _Key(Wire):
+    key: str = ""
+
+
 async def keyring(request: Request) -> Answer:
     """The keys of gossip encryption: a single server does not gossip and has none."""
     write = request.method != "GET"
+    if write:
+        decode(await request.body(_MAX_BODY), _Key, unknown=True)
     request.require("keyring", "write" if write else "read")
     factor = request.param("relay-factor")
     if factor and not (factor.isdigit() and int(factor) <= 5):
