@@ -109,7 +109,7 @@ async def test_a_query_is_created_shown_changed_and_deleted(discovery: Discovery
         (
             {"Name": "taken", "Service": {"Service": "x"}},
             500,
-            "name 'taken' aliases an existing query name",
+            "raft apply failed: name 'taken' aliases an existing query name",
         ),
         (
             {"Name": "x", "Session": "nope", "Service": {"Service": "x"}},
@@ -156,7 +156,7 @@ async def test_a_query_is_created_shown_changed_and_deleted(discovery: Discovery
         (
             {"Name": "x", "Service": {"Service": "x"}, "Template": {"Type": "x"}},
             500,
-            "failed compiling template: Bad Template.Type 'x'",
+            "raft apply failed: failed compiling template: Bad Template.Type 'x'",
         ),
     ],
 )
@@ -175,7 +175,7 @@ async def test_names_do_not_alias_ids(discovery: Discovery) -> None:
     reply = await discovery.call(
         "POST", "/v1/query", {"Name": query_id.upper(), "Service": {"Service": "x"}}
     )
-    assert reply.text == f"name '{query_id.upper()}' aliases an existing query ID"
+    assert reply.text == f"raft apply failed: name '{query_id.upper()}' aliases an existing query ID"
 
 
 async def test_execution_by_id_and_name(discovery: Discovery) -> None:
@@ -312,7 +312,7 @@ async def test_templates_answer_by_the_longest_prefix(discovery: Discovery) -> N
     reply = await discovery.call(
         "POST", "/v1/query", {"Template": template, "Service": {"Service": "x"}}
     )
-    assert reply.text == "a query template with an empty name already exists"
+    assert reply.text == "raft apply failed: a query template with an empty name already exists"
 
 
 async def test_a_query_ends_with_its_session(discovery: Discovery) -> None:

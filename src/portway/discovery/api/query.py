@@ -9,8 +9,14 @@ from msgspec.structs import replace
 
 from portway.discovery.acl import PermissionDeniedError
 from portway.discovery.api import selection
-from portway.discovery.api.answer import Answer, encode, json_answer, raw_json
-from portway.discovery.api.blocking import consistency_of, note_filtered, read, set_read_headers
+from portway.discovery.api.answer import EMPTY, Answer, encode, json_answer, raw_json
+from portway.discovery.api.blocking import (
+    check_read,
+    consistency_of,
+    note_filtered,
+    read,
+    set_read_headers,
+)
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, not_found, refused
 from portway.discovery.api.render import json_list, render_entry
@@ -73,8 +79,7 @@ async def get(request: Request) -> Answer:
     query = (await read(request, lambda: queries.read(query_id))).value
     if query is None:
         raise not_found("Query not found")
-    if operations.has_rule(query):
-        request.require("query", "read", query.name)
+    _require_read(request, query)
     return json_answer([_shown(request, query)])
 
 
@@ -95,7 +100,7 @@ async def update(request: Request) -> Answer:
         await server.transact(write)
     except QueryError as error:
         raise refused(str(error)) from None
-    return Answer()
+    return EMPTY
 
 
 async def delete(request: Request) -> Answer:
@@ -108,10 +113,11 @@ async def delete(request: Request) -> Answer:
         await server.transact(lambda draft: operations.delete(server, draft, query_id, authorizer))
     except QueryError as error:
         raise refused(str(error)) from None
-    return Answer()
+    return EMPTY
 
 
 async def _execute(request: Request, name: str) -> Answer:
+    check_read(request)
     datacenter = request.datacenter()
     consistency = await consistency_of(request)
     selection.set_cache_headers(request)
@@ -146,6 +152,7 @@ async def _execute(request: Request, name: str) -> Answer:
 
 
 async def _explain(request: Request, name: str) -> Answer:
+    check_read(request)
     request.datacenter()
     consistency = await consistency_of(request)
     _limit(request)
@@ -155,9 +162,8 @@ async def _explain(request: Request, name: str) -> Answer:
         raise not_found(str(error)) from None
     except TemplateError as error:
         raise refused(str(error)) from None
-    if operations.has_rule(query):
-        request.require("query", "read", query.name)
-    elif not request.allows("acl", "write"):
+    _require_read(request, query)
+    if not operations.has_rule(query) and not request.allows("acl", "write"):
         raise PermissionDeniedError
     set_read_headers(request, 0, consistency)
     return json_answer({"Query": _shown(request, query), **_meta(consistency, False)})
@@ -208,9 +214,16 @@ def _shown(request: Request, query: PreparedQuery) -> PreparedQuery:
     return query
 
 
+def _require_read(request: Request, query: PreparedQuery) -> None:
+    """Raises PermissionDeniedError, which names no query."""
+    if operations.has_rule(query) and not request.allows("query", "read", query.name):
+        raise PermissionDeniedError
+
+
 def _refuse_action(request: Request) -> None:
     """Executions and explanations can only be read. Raises ApiError (405)."""
     if request.rest.endswith(("/execute", "/explain")):
+        request.answer_headers["Allow"] = "GET"
         raise ApiError(405, f"method {request.method} not allowed")
 
 

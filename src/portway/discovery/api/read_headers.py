@@ -40,6 +40,10 @@ def refuse(request: Request, status: int) -> None:
     tells = request.route.startswith(_TELL_WHEN_REFUSED) or request.route == (
         "/v1/connect/intentions"
     )
-    denied = (403,) if request.route == "/v1/connect/intentions/match" else (403, 500)
+    denied: tuple[int, ...] = (
+        (403,) if request.route == "/v1/connect/intentions/match" else (403, 500)
+    )
+    if request.route.startswith("/v1/query"):
+        denied = (403, 404, 500)
     if tells and request.method == "GET" and status in denied:
         request.answer_headers |= _NOTHING_KNOWN

@@ -21,6 +21,9 @@ _LONGEST_KEY = 128
 _LONGEST_VALUE = 512
 
 
+_NOT_APPLIED = "raft apply failed: "  # before what is told of queries that could be
+
+
 class QueryError(Exception):
     """The query cannot be; the message is the documented one."""
 
@@ -89,20 +92,20 @@ def put(server: Server, draft: Draft, query: PreparedQuery, authorizer: Authoriz
     if query.name:
         named = queries.named(query.name)
         if named is not None and named.id != query.id:
-            raise QueryError(f"name '{query.name}' aliases an existing query name")
+            raise QueryError(f"{_NOT_APPLIED}name '{query.name}' aliases an existing query name")
     elif query.is_template:
         other = queries.catch_all()
         if other is not None and other.id != query.id:
-            raise QueryError("a query template with an empty name already exists")
+            raise QueryError(f"{_NOT_APPLIED}a query template with an empty name already exists")
     if _UUID.fullmatch(query.name) and queries.table.get(query.name.lower()) is not None:
-        raise QueryError(f"name '{query.name}' aliases an existing query ID")
+        raise QueryError(f"{_NOT_APPLIED}name '{query.name}' aliases an existing query ID")
     if query.session and draft.get(server.state.sessions.table, query.session) is None:
-        raise QueryError(f'raft apply failed: invalid session "{query.session}"')
+        raise QueryError(f'{_NOT_APPLIED}invalid session "{query.session}"')
     if query.is_template:
         try:
             check_template(query)
         except TemplateError as error:
-            raise QueryError(f"failed compiling template: {error}") from None
+            raise QueryError(f"{_NOT_APPLIED}failed compiling template: {error}") from None
     draft.put(queries.table, query.id, query)
 
 
