@@ -99,7 +99,6 @@ def names(path: str, found: Any) -> Any:
         ("/v1/catalog/node-services/n1", ["n1", 2], ["n1", 0], None, ["n1", 1]),
         ("/v1/catalog/node-services/n2", ["n2", 1], None, None, None),
         ("/v1/health/service/web", ["n1", "n2"], [], [], ["n1"]),
-        ("/v1/health/connect/web", ["n1", "n2"], [], [], ["n1"]),
         ("/v1/health/node/n1", ["db-up", "disk", "web-up"], ["disk"], [], ["disk", "web-up"]),
         ("/v1/health/checks/web", ["web-up", "web-up"], [], [], ["web-up"]),
         (

@@ -23,7 +23,7 @@ async def register_web(discovery: Discovery, node: str = "n1", **fields: Any) ->
 async def test_a_node_as_it_is_listed(discovery: Discovery) -> None:
     await discovery.register(
         Datacenter="dc1",
-        ID=NODE_ID.upper(),
+        ID=NODE_ID,
         Node="n1",
         Address="10.0.0.1",
         TaggedAddresses={"wan": "1.2.3.4", "lan": "10.0.0.1"},
@@ -73,7 +73,7 @@ async def test_a_service_as_the_catalog_lists_it(discovery: Discovery) -> None:
             "Address": "10.1.1.1",
             "TaggedAddresses": {"lan": {"Address": "10.1.1.1", "Port": 80}},
             "Port": 80,
-            "Weights": {"Passing": 10},
+            "Weights": {"Passing": 10, "Warning": 1},
             "EnableTagOverride": True,
         },
     )
@@ -139,7 +139,7 @@ async def test_what_is_not_there(discovery: Discovery) -> None:
         ("/v1/catalog/service/web", "[]"),
         ("/v1/catalog/connect/web", "[]"),
         ("/v1/catalog/node/n1", "null"),
-        ("/v1/catalog/node-services/n1", '{"Node":null,"Services":[]}'),
+        ("/v1/catalog/node-services/n1", '{"Node":null,"Services":null}'),
         ("/v1/catalog/gateway-services/g", "[]"),
         ("/v1/health/node/n1", "[]"),
         ("/v1/health/checks/web", "[]"),
@@ -213,10 +213,14 @@ async def test_a_node_is_found_by_the_beginning_of_its_id(discovery: Discovery) 
         (
             {"Node": "n", "Address": "a", "Service": {"Service": "p", "Kind": "connect-proxy"}},
             "2 errors occurred:\n"
-            "\t* Proxy.DestinationServiceName must be non-empty for Connect proxy services\n"
-            "\t* Port or SocketPath must be set for a connect-proxy\n\n",
+            "\t* Port or SocketPath must be set for a connect-proxy\n"
+            "\t* Proxy.DestinationServiceName must be non-empty for Connect proxy services\n\n",
         ),
         ({"Node": "n", "Address": "a", "Datacenter": "dc9"}, "No path to datacenter"),
+        (
+            {"Node": "n", "Address": "a", "Service": {"PeerName": "p"}},
+            "cannot register requests with PeerName in them",
+        ),
         ({"Node": "n\0", "Address": "a"}, "Invalid node name: it contains a NUL character"),
     ],
 )
@@ -239,7 +243,6 @@ async def test_a_registration_that_is_refused(
             "Namespaces are a Consul Enterprise feature",
         ),
         ({"Check": {"Status": "bad"}}, "Invalid check status: 'bad'"),
-        ({"Service": {"PeerName": "p"}}, 'Invalid PeerName "p": there is no such peering'),
     ],
 )
 async def test_a_registration_that_cannot_be_read(

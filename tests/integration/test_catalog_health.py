@@ -182,6 +182,7 @@ async def test_an_answer_follows_every_change(discovery: Discovery) -> None:
 
 async def test_reads_that_are_stale_by_default() -> None:
     async with running(Settings(discovery_max_stale=60.0)) as discovery:
+        await discovery.put("/v1/kv/a", b"v")
         for path, consistency in (
             ("/v1/health/service/web", "stale"),
             ("/v1/catalog/nodes", "stale"),
@@ -195,7 +196,7 @@ async def test_reads_that_are_stale_by_default() -> None:
 
 
 async def test_sameness_groups_are_refused(discovery: Discovery) -> None:
-    for path in ("/v1/health/service/web", "/v1/catalog/service/web"):
-        reply = await discovery.get(f"{path}?sg=x")
-        assert reply.status == 400
-        assert reply.text.startswith('Invalid query parameter: "sg" - Sameness groups are')
+    for side in ("service", "connect", "ingress"):
+        reply = await discovery.get(f"/v1/health/{side}/web?sg=x")
+        assert reply.status == 500
+        assert reply.text == "sameness groups are not supported in consul CE"

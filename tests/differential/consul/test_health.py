@@ -158,6 +158,14 @@ def test_who_may_see_it(play: Play) -> None:
                     ):
                         if secret != MANAGEMENT:
                             ask.put("catalog/deregister", gone, token=secret)
+                policy = ask.get("acl/policy/name/hea", record=False).json
+                ask.put(
+                    f"acl/policy/{policy['ID']}",
+                    {"Name": "hea", "Rules": 'node_prefix "hea-" { policy = "read" }'},
+                    record=False,
+                )
+                for path in ("catalog/node/hea-3", "catalog/node-services/hea-3"):
+                    ask.get(path, token=token["SecretID"])
                 ask.get("catalog/nodes", token="22222222-2222-4333-8444-555555555555")
             finally:
                 ask.delete(f"acl/token/{token['AccessorID']}", record=False)

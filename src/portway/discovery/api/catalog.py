@@ -150,8 +150,8 @@ async def node_services(request: Request) -> Answer:
     found, shown = await _node_services(request)
     datacenter = request.context.settings.datacenter
     row = None if found is None else node_row(found.node, datacenter)
-    if not (shown or (request.param("filter") and found is not None)):
-        return json_answer({"Node": row, "Services": None})
+    if found is None or not (found.instances or request.param("filter")):
+        return json_answer({"Node": row, "Services": None})  # there are none, hidden or not
     return json_answer({"Node": row, "Services": shown})
 
 
