@@ -489,3 +489,105 @@ def test_requests_of_every_endpoint(play: Play) -> None:
                 ask.put(path, body, differs=TEXT)
 
     play(scenario)
+
+
+def test_transactions(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        def txn(*operations: dict[str, Any]) -> Any:
+            return ask.put("txn", list(operations))
+
+        def op(kind: str, verb: str, **body: Any) -> dict[str, Any]:
+            return {kind: {"Verb": verb, **body}}
+
+        with nodes(ask, "cat-t", "cat-u"):
+            one = node("cat-t", ID=ID.format(30), Meta={"a": "b"})
+            service = {"ID": "s", "Service": "cat-txn", "Port": 1}
+            check = {"Node": "cat-t", "CheckID": "c", "Name": "n", "Status": "passing"}
+            txn(op("Node", "get", Node={"Node": "cat-t"}))
+            txn(op("Node", "delete", Node={"Node": "cat-t"}))
+            txn(op("Node", "set", Node=one), op("Node", "get", Node={"Node": "cat-t"}))
+            txn(op("Node", "get", Node={"ID": ID.format(30)}))
+            txn(op("Node", "cas", Node={**one, "Address": "10.1.0.5"}))
+            txn(op("Node", "cas", Node={**one, "Address": "10.1.0.5", "ModifyIndex": 1}))
+            index = ask.get("catalog/node/cat-t", record=False).json["Node"]["ModifyIndex"]
+            txn(op("Node", "cas", Node={**one, "Address": "10.1.0.5", "ModifyIndex": index}))
+            txn(op("Node", "delete-cas", Node={**one, "ModifyIndex": 1}))
+            txn(op("Node", "nonsense", Node=one))
+            txn(op("Node", "set", Node={"Node": "cat-u"}))
+            txn(op("Node", "set", Node={"Address": "x"}))
+            txn(op("Service", "get", Node="cat-t", Service=service))
+            txn(op("Service", "set", Node="cat-t", Service=service))
+            txn(op("Service", "set", Node="nope", Service=service))
+            txn(op("Service", "set", Node="cat-t", Service={"ID": "x"}))
+            txn(op("Service", "get", Node="cat-t", Service=service))
+            txn(op("Service", "cas", Node="cat-t", Service={**service, "Port": 2}))
+            txn(op("Service", "cas", Node="cat-t", Service={**service, "ModifyIndex": 1}))
+            found = ask.get("catalog/node/cat-t", record=False).json["Services"]["s"]
+            cas = {**service, "Port": 3, "ModifyIndex": found["ModifyIndex"]}
+            txn(op("Service", "cas", Node="cat-t", Service=cas))
+            txn(op("Service", "delete-cas", Node="cat-t", Service={**service, "ModifyIndex": 1}))
+            txn(op("Check", "get", Check=check))
+            txn(op("Check", "set", Check=check))
+            txn(op("Check", "set", Check={**check, "ServiceID": "s", "CheckID": "d"}))
+            txn(op("Check", "set", Check={**check, "ServiceID": "nope", "CheckID": "e"}))
+            txn(op("Check", "set", Check={**check, "Node": "nope"}))
+            txn(op("Check", "get", Check={"Node": "cat-t", "CheckID": "d"}))
+            txn(op("Check", "cas", Check={**check, "ModifyIndex": 1}))
+            txn(op("Check", "delete-cas", Check={**check, "ModifyIndex": 1}))
+            txn(op("Check", "delete", Check=check), op("Check", "delete", Check=check))
+            show(ask, "cat-t", "cat-txn")
+            txn(
+                op("Node", "set", Node=node("cat-u")),
+                op("Service", "set", Node="cat-u", Service=service),
+                op("Check", "set", Check={**check, "Node": "cat-u", "ServiceID": "nope"}),
+            )
+            ask.get("catalog/node/cat-u")
+            txn(op("Service", "delete", Node="cat-t", Service=service))
+            txn(op("Service", "delete", Node="cat-t", Service=service))
+            txn(op("Node", "delete", Node={"Node": "cat-t"}))
+            show(ask, "cat-t", "cat-txn")
+
+    play(scenario)
+
+
+def test_services_of_gateways(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        entries = (
+            {"Kind": "service-defaults", "Name": "cat-gw-a", "Protocol": "http"},
+            {
+                "Kind": "ingress-gateway",
+                "Name": "cat-gw-in",
+                "Listeners": [
+                    {"Port": 81, "Protocol": "tcp", "Services": [{"Name": "cat-gw-b"}]},
+                    {
+                        "Port": 80,
+                        "Protocol": "http",
+                        "Services": [{"Name": "cat-gw-a", "Hosts": ["a.test"]}],
+                    },
+                ],
+            },
+            {
+                "Kind": "terminating-gateway",
+                "Name": "cat-gw-term",
+                "Services": [
+                    {"Name": "cat-gw-b", "CAFile": "ca", "SNI": "b.test"},
+                    {"Name": "cat-gw-a", "CertFile": "c", "KeyFile": "k"},
+                ],
+            },
+        )
+        try:
+            for entry in entries:
+                ask.put("config", entry)
+            for name in ("cat-gw-in", "cat-gw-term", "cat-gw-none", "CAT-GW-IN"):
+                ask.get(f"catalog/gateway-services/{name}", unordered=True)
+            with nodes(ask, "cat-g"):
+                ask.put("catalog/register", node("cat-g", Service={"Service": "cat-gw-b"}))
+                gateway = {"Kind": "ingress-gateway", "Service": "cat-gw-in", "Port": 1}
+                ask.put("catalog/register", node("cat-g", Service=gateway))
+                ask.get("catalog/gateway-services/cat-gw-in", unordered=True)
+        finally:
+            for entry in reversed(entries):
+                ask.delete(f"config/{entry['Kind']}/{entry['Name']}", record=False)
+        ask.get("catalog/gateway-services/cat-gw-in")
+
+    play(scenario)

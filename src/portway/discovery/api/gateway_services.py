@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from portway.discovery.model import Wire
 from portway.discovery.state import Reading, State
 from portway.mesh.entries import (
     WILDCARD,
     IngressGateway,
+    ServiceDefaults,
     TerminatingGateway,
     protocol_of,
 )
@@ -35,6 +38,7 @@ class GatewayService(Wire, kw_only=True):
     key_file: str = ""
     sni: str = ""
     from_wildcard: bool = False
+    service_kind: str = ""
     create_index: int = 0
     modify_index: int = 0
 
@@ -56,7 +60,16 @@ def read_gateway_services(state: State, gateway: str) -> Reading[list[GatewaySer
         # Which services an ingress's wildcard takes depends on their protocols.
         topics += [*names.topics, state.config.table.topic]
     found.sort(key=lambda one: (one.service.name, one.port))
-    return Reading(found, index, tuple(topics))
+    shown = [replace(one, service_kind=_kind(state, one.service.name)) for one in found]
+    return Reading(shown, index, tuple(topics))
+
+
+def _kind(state: State, name: str) -> str:
+    """Whether a name is that of a registered service or of a destination outside."""
+    if name.lower() in state.catalog.by_name:
+        return "service"
+    defaults = state.config.read(ServiceDefaults, name).value
+    return "destination" if defaults is not None and defaults.destination is not None else ""
 
 
 def _behind_ingress(state: State, entry: IngressGateway) -> Iterable[GatewayService]:
