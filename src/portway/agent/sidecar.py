@@ -46,7 +46,7 @@ def sidecar_of(
         token=given.token or parent.token,
         proxy=_proxy(parent, given.proxy or ProxyDefinition()),
     )
-    if given.check is None and not given.checks:
+    if given.check in (None, CheckDefinition()) and not given.checks:
         sidecar = msgspec.structs.replace(sidecar, checks=_default_checks(sidecar, parent_id))
     return sidecar
 
