@@ -26,6 +26,12 @@ def settle(ask: World) -> None:
 
 def _services(rows: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: (one["Service"], one.get("Port", 0), one["Tags"] or [], one["Meta"] or {}, one["Weights"])
+        name: (
+            one["Service"],
+            one.get("Port", 0),
+            one["Tags"] or [],
+            one["Meta"] or {},
+            one["Weights"],
+        )
         for name, one in rows.items()
     }

@@ -29,7 +29,9 @@ DEFINITIONS: list[tuple[dict[str, Any], dict[str, list[str]] | None]] = [
     ({"TTL": "10m", "FailuresBeforeWarning": 3}, None),
     (
         {
-            **{"TTL": "10m", "FailuresBeforeWarning": 3, "FailuresBeforeCritical": 4},
+            "TTL": "10m",
+            "FailuresBeforeWarning": 3,
+            "FailuresBeforeCritical": 4,
             "SuccessBeforePassing": 2,
         },
         None,
@@ -41,8 +43,13 @@ DEFINITIONS: list[tuple[dict[str, Any], dict[str, list[str]] | None]] = [
     ({"HTTP": "http://127.0.0.1:1/x", **HOUR, "Timeout": "5s"}, None),
     (
         {
-            **{"HTTP": "http://127.0.0.1:1/x", **HOUR, "Method": "PUT", "Body": "b"},
-            **{"Header": {"x-a": ["1", "2"]}, "DisableRedirects": True, "TLSServerName": "n"},
+            "HTTP": "http://127.0.0.1:1/x",
+            **HOUR,
+            "Method": "PUT",
+            "Body": "b",
+            "Header": {"x-a": ["1", "2"]},
+            "DisableRedirects": True,
+            "TLSServerName": "n",
         },
         None,
     ),
@@ -111,7 +118,8 @@ def test_heartbeats(play: Play) -> None:
         ):
             ask.put("agent/check/update/ag-b", body)
             ask.get("agent/checks?filter=CheckID==`ag-b`")
-        for odd in ("x", [], {"Status": 5}):
+        strange: list[Any] = ["x", [], {"Status": 5}]
+        for odd in strange:
             ask.put("agent/check/update/ag-b", odd, differs=DECODER)
         for ident in ("nope", "ag-http", ""):
             ask.put(f"agent/check/update/{ident}", {"Status": "passing"})

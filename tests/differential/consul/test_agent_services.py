@@ -18,29 +18,49 @@ VIRTUAL = {"`.virtual` names": ["*consul-virtual*"]}
 WEIGHTS = {"Weights of a registration that are not given": ["*"]}
 
 PROXY = {"DestinationServiceName": "web", "LocalServicePort": 8080}
+NO_PORT: list[dict[str, Any]] = [{}, {"Check": {}}]
+NO_TARGET: list[dict[str, Any]] = [{}, {"Proxy": {}}, {"Port": 3}]
 UPSTREAM = {"DestinationName": "db", "LocalBindPort": 99}
 PATHS = [{"Path": "/x", "ListenerPort": 1, "LocalPathPort": 2, "Protocol": "http"}]
 TTL = {"TTL": "10m"}
 HTTP = {
-    **{"HTTP": "http://127.0.0.1:1", "Interval": "1h", "Timeout": "1s", "CheckID": "ag-foo"},
-    **{"Name": "Foo", "Notes": "n", "Status": "passing", "Method": "POST", "Header": {"a": ["b"]}},
-    **{"Body": "x", "TLSSkipVerify": True, "DeregisterCriticalServiceAfter": "90m"},
+    "HTTP": "http://127.0.0.1:1",
+    "Interval": "1h",
+    "Timeout": "1s",
+    "CheckID": "ag-foo",
+    "Name": "Foo",
+    "Notes": "n",
+    "Status": "passing",
+    "Method": "POST",
+    "Header": {"a": ["b"]},
+    "Body": "x",
+    "TLSSkipVerify": True,
+    "DeregisterCriticalServiceAfter": "90m",
 }
 
 TAKEN: dict[str, tuple[dict[str, Any], dict[str, list[str]] | None]] = {
     "nothing": ({}, None),
     "everything": (
         {
-            **{"ID": "ag-1", "Port": 80, "Tags": ["x", "y"], "Meta": {"a": "b"}},
-            **{"Address": "10.0.0.1", "EnableTagOverride": True, "Token": "t"},
-            **{"Weights": {"Passing": 10, "Warning": 0}, "Locality": {"Region": "r", "Zone": "z"}},
+            "ID": "ag-1",
+            "Port": 80,
+            "Tags": ["x", "y"],
+            "Meta": {"a": "b"},
+            "Address": "10.0.0.1",
+            "EnableTagOverride": True,
+            "Token": "t",
+            "Weights": {"Passing": 10, "Warning": 0},
+            "Locality": {"Region": "r", "Zone": "z"},
             "TaggedAddresses": {"wan": {"Address": "1.2.3.4", "Port": 1}},
         },
         None,
     ),
     "snake": (
         {
-            **{"port": 80, "tags": ["x"], "meta": {"a": "b"}, "enable_tag_override": True},
+            "port": 80,
+            "tags": ["x"],
+            "meta": {"a": "b"},
+            "enable_tag_override": True,
             "tagged_addresses": {"lan": {"address": "1.2.3.4", "port": 1}},
         },
         None,
@@ -56,14 +76,16 @@ TAKEN: dict[str, tuple[dict[str, Any], dict[str, list[str]] | None]] = {
     "native": ({"Port": 1, "Connect": {"Native": True}}, VIRTUAL),
     "proxy": (
         {
-            **{"Kind": "connect-proxy", "Port": 1},
+            "Kind": "connect-proxy",
+            "Port": 1,
             "Proxy": {**PROXY, "Upstreams": [UPSTREAM], "Config": {"a": 1, "b": {"c": [1, "x"]}}},
         },
         VIRTUAL,
     ),
     "exposing proxy": (
         {
-            **{"Kind": "connect-proxy", "Port": 1},
+            "Kind": "connect-proxy",
+            "Port": 1,
             "Proxy": {**PROXY, "Expose": {"Paths": PATHS}, "MeshGateway": {"Mode": "local"}},
         },
         VIRTUAL,
@@ -123,15 +145,16 @@ def test_refused(play: Play) -> None:
         *(({"Address": address}, None) for address in ("0.0.0.0", "::", "[::]")),
         ({"TaggedAddresses": {"lan_ipv4": {"Address": "::1"}}}, None),
         ({"TaggedAddresses": {"lan_ipv6": {"Address": "1.2.3.4"}}}, None),
-        *(({"Connect": {"Native": True}, **more}, None) for more in ({}, {"Check": {}})),
+        *(({"Connect": {"Native": True}, **more}, None) for more in NO_PORT),
         *(({"Check": check}, None) for check in ({"HTTP": "x"}, {"Interval": "1s"}, {"Name": "x"})),
         ({"Checks": [{"TTL": "1s", "Status": "odd"}]}, None),
-        *(({"Kind": "connect-proxy", **more}, None) for more in ({}, {"Proxy": {}}, {"Port": 3})),
+        *(({"Kind": "connect-proxy", **more}, None) for more in NO_TARGET),
         ({"Kind": "connect-proxy", "Port": 3, "Proxy": {"DestinationServiceName": "*"}}, None),
         ({"Kind": "connect-proxy", "Port": 3, "Proxy": PROXY, "Connect": {"Native": True}}, None),
         (
             {
-                **{"Kind": "connect-proxy", "Port": 3},
+                "Kind": "connect-proxy",
+                "Port": 3,
                 "Proxy": {
                     **PROXY,
                     "Upstreams": [
@@ -176,15 +199,23 @@ def test_refused(play: Play) -> None:
 SIDECARS: dict[str, dict[str, Any]] = {
     "plain": {"Port": 80, "Connect": {"SidecarService": {}}},
     "inherits": {
-        **{"Port": 80, "Tags": ["a"], "Meta": {"m": "n"}, "EnableTagOverride": True},
-        **{"Address": "10.1.1.1", "Connect": {"SidecarService": {}}},
+        "Port": 80,
+        "Tags": ["a"],
+        "Meta": {"m": "n"},
+        "EnableTagOverride": True,
+        "Address": "10.1.1.1",
+        "Connect": {"SidecarService": {}},
     },
     "own": {
         "Port": 80,
         "Connect": {
             "SidecarService": {
-                **{"Name": "mine", "Port": 999, "Tags": ["z"], "Meta": {"q": "r"}},
-                **{"Check": TTL, "Proxy": {"Upstreams": [UPSTREAM]}},
+                "Name": "mine",
+                "Port": 999,
+                "Tags": ["z"],
+                "Meta": {"q": "r"},
+                "Check": TTL,
+                "Proxy": {"Upstreams": [UPSTREAM]},
                 "Weights": {"Passing": 7, "Warning": 2},
             }
         },
@@ -315,8 +346,9 @@ def test_the_command_line(play: Play, tmp_path: Path) -> None:
         "many.hcl": 'services { name = "ag-2" id = "ag-2-1" port = 1'
         ' checks = [{ttl = "5m"}, {tcp = "127.0.0.1:1" interval = "1h"}]'
         ' connect { sidecar_service {} } } services { name = "ag-3" }',
-        "full.hcl": 'service { name = "ag-4" weights { passing = 3 warning = 2 } address = "10.1.1.1"'
-        ' tagged_addresses { lan { address = "1.1.1.1" port = 2 } } enable_tag_override = true }',
+        "full.hcl": 'service { name = "ag-4" weights { passing = 3 warning = 2 }'
+        ' tagged_addresses { lan { address = "1.1.1.1" port = 2 } }'
+        ' address = "10.1.1.1" enable_tag_override = true }',
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
