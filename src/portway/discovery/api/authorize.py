@@ -23,8 +23,11 @@ class Question(msgspec.Struct, rename="pascal"):
     segment: str = ""
 
 
-class _Verdict(Question):
-    allow: bool = False
+class _Verdict(msgspec.Struct, rename="pascal"):
+    resource: str
+    access: str
+    allow: bool
+    segment: str | msgspec.UnsetType = msgspec.UNSET
 
 
 async def authorize(request: Request) -> Answer:
@@ -42,7 +45,9 @@ async def authorize(request: Request) -> Answer:
             allow = _allows(authorizer, asked)
         except ValueError as error:
             raise bad_request(str(error)) from None
-        verdicts.append(_Verdict(asked.resource, asked.access, asked.segment, allow))
+        verdicts.append(
+            _Verdict(asked.resource, asked.access, allow, asked.segment or msgspec.UNSET)
+        )
     return json_answer(verdicts)
 
 

@@ -10,8 +10,9 @@ import msgspec
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
-from portway.discovery.api.error import bad_request, not_found
+from portway.discovery.api.error import bad_request, not_found, refused
 from portway.discovery.api.filtering import row_filter
+from portway.discovery.api.read_headers import refuse
 from portway.discovery.api.render import ServiceEntry, json_list, service_entry
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -107,10 +108,10 @@ async def node(request: Request) -> Answer:
     catalog = request.context.server.state.catalog
     host = (await read(request, lambda: catalog.read_host(name))).value
     if host is None or selection.of_peer(request):
-        request.answer_headers.clear()  # as Consul does
+        refuse(request, 404)
         return Answer(status=404)
     if not request.allows("node", "read", host.node.node):
-        request.answer_headers.clear()
+        refuse(request, 404)
         return Answer(status=404)
     return json_answer(_info(request, host))
 
@@ -289,6 +290,8 @@ def _visible(request: Request, found: list[Instance]) -> list[Instance]:
 
 async def exported_services(request: Request) -> Answer:
     """What a peer is offered: nothing, as there are no peers."""
+    if not request.param("peer"):
+        raise refused("must provide PeerName")
     await _everything(request)
     return raw_json(b"[]")
 

@@ -13,6 +13,7 @@ _TELL_WHEN_REFUSED = (
     *("/v1/acl/binding", "/v1/catalog/", "/v1/coordinate/node", "/v1/discovery-chain/"),
     *("/v1/health/checks/", "/v1/health/node/", "/v1/health/state/", "/v1/internal/federation"),
     *("/v1/internal/ui/nodes", "/v1/internal/ui/node/", "/v1/internal/ui/services"),
+    "/v1/internal/ui/exported-services",
     *("/v1/internal/ui/gateway", "/v1/internal/ui/service-topology/", "/v1/operator/usage"),
     *("/v1/query", "/v1/session/", "/v1/connect/ca/roots", "/v1/connect/intentions/match"),
 )
