@@ -151,3 +151,73 @@ def test_what_moves_an_index(play: Play) -> None:
             ask.delete("kv/blk", record=False)
 
     play(scenario)
+
+
+def test_how_long_a_read_waits(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        paths = (
+            *("catalog/nodes", "catalog/services", "catalog/service/consul", "catalog/node/node-1"),
+            *("catalog/node/nope", "catalog/service/nope", "health/node/node-1"),
+            *("health/checks/consul", "health/state/any", "catalog/gateway-services/nope"),
+            *("catalog/node-services/node-1", "catalog/connect/nope", "health/checks/nope"),
+        )
+        for path in paths:
+            index = ask.get(path).index
+            for what, given, wait in (
+                ("0", "0", "10m"),
+                ("the present", str(index), "20ms"),
+                ("the present", str(index), "0.02s"),
+                ("the next", str(index + 1), "20ms"),
+                ("the largest", "18446744073709551615", "20ms"),
+                ("00", "00", "1ns"),
+            ):
+                answer = ask.get(f"{path}?index={given}&wait={wait}", record=False)
+                facts: Facts = {"status": answer.status, "index": answer.index == index}
+                ask.note(f"{path} index {what}, {wait}", facts)
+            for query in (
+                *("wait=-1s", "wait=10", "wait=1x", "wait=", "index=", "index=1.5", "index=+1"),
+                *("wait=1h&index=0", "index=0x1", "index=1&wait=1", "index=18446744073709551616"),
+            ):
+                ask.get(f"{path}?{query}")
+
+    play(scenario)
+
+
+def test_writers_in_the_background(play: Play) -> None:
+    """A follower sees the last of many changes, and no index goes backwards."""
+
+    def scenario(ask: World) -> None:
+        def write() -> None:
+            for number in range(30):
+                tags = [f"v{number}"]
+                service = {"Service": "blk-many", "Tags": tags}
+                check = {"CheckID": "m", "ServiceID": "blk-many", "Output": tags[0]}
+                ask.put(
+                    "catalog/register", node("blk-m", Service=service, Check=check), record=False
+                )
+                ask.put("catalog/register", node(f"blk-m{number}"), record=False)
+
+        def follow(path: str) -> Facts:
+            index, backwards, text = 0, False, ""
+            deadline = time.monotonic() + 20
+            while "v29" not in text and time.monotonic() < deadline:
+                answer = ask.get(f"{path}?index={index}&wait=5s", record=False)
+                backwards |= answer.index < index
+                index, text = answer.index, answer.body.decode()
+            return {"saw the last": "v29" in text, "backwards": backwards}
+
+        paths = (
+            *("catalog/service/blk-many", "health/service/blk-many", "health/node/blk-m"),
+            *("catalog/node/blk-m", "catalog/services", "health/checks/blk-many"),
+        )
+        try:
+            with ThreadPoolExecutor(len(paths) + 1) as threads:
+                followers = {path: threads.submit(follow, path) for path in paths}
+                threads.submit(write).result()
+                for path, follower in followers.items():
+                    ask.note(f"following {path}", follower.result())
+        finally:
+            for name in ("blk-m", *(f"blk-m{number}" for number in range(30))):
+                ask.put("catalog/deregister", {"Node": name}, record=False)
+
+    play(scenario)
