@@ -78,6 +78,11 @@ def run(
     return process.returncode, came
 
 
+def not_started(error: OSError) -> str:
+    """As Go words that a program could not be started."""
+    return f"fork/exec {error.filename}: {(error.strerror or '').lower()}"
+
+
 def ending(code: int) -> str:
     """As Go words how a process ended; a negative code is the signal."""
     if code >= 0:

@@ -74,7 +74,8 @@ def watch(
     except WatchError as error:
         raise Wrong(str(error)) from None
     except ValueError:
-        raise Wrong(f"Failed to parse passingonly flag: {passingonly!r} is no boolean") from None
+        said = f'strconv.ParseBool: parsing "{passingonly}": invalid syntax'
+        raise Wrong(f"Failed to parse passingonly flag: {said}") from None
     with failing("Error querying Consul agent"):
         client.get("agent/self")  # so that an address or token that is wrong is told at once
     try:
@@ -121,7 +122,7 @@ def _handled(change: Change, args: tuple[str, ...], shell: bool) -> bool:
             environ=environment(change, os.environ),
         )
     except OSError as error:
-        fail(f"Error starting handler: {error}")
+        fail(f"Error starting handler: {child.not_started(error)}")
     if signals:
         return False
     if code:

@@ -178,8 +178,7 @@ def _hold(
     try:
         process = program.start()
     except OSError as error:
-        words = f"fork/exec {error.filename}: {(error.strerror or '').lower()}"
-        click.echo(f"Error starting handler: {words}", err=True)
+        click.echo(f"Error starting handler: {child.not_started(error)}", err=True)
         return 2
 
     def pass_on(number: int, frame: FrameType | None) -> None:
