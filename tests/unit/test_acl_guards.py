@@ -204,8 +204,8 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/health/state/": Case("/v1/health/state/any", READ_WEB, seen='"service:web"'),
     "GET /v1/health/service/": Case("/v1/health/service/web", READ_WEB, seen='"web"'),
     "GET /v1/health/connect/": Case("/v1/health/connect/native", node("read")
-        + service("read", "native"), seen='"native"'),
-    "GET /v1/health/ingress/": Case("/v1/health/ingress/web", READ_WEB, seen="[]"),
+        + service("read", "native")),
+    "GET /v1/health/ingress/": Case("/v1/health/ingress/web", READ_WEB),
     # sessions
     "PUT /v1/session/create": Case("/v1/session/create", session("write"), {}),
     "PUT /v1/session/renew/": Case(SESSION.format("renew"), session("write")),

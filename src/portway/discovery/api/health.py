@@ -152,11 +152,12 @@ async def ingress(request: Request) -> Answer:
 
 
 _LISTED = "node:read and service:read, else left out"
+_MESH = "service:read on the name; for each instance node:read and service:read, else left out"
 ROUTES = (
     Route("/v1/health/node/", {"GET": node}, access=_LISTED),
     Route("/v1/health/checks/", {"GET": checks}, access=_LISTED),
     Route("/v1/health/state/", {"GET": state}, access=_LISTED),
     Route("/v1/health/service/", {"GET": service}, access=_LISTED),
-    Route("/v1/health/connect/", {"GET": connect}, access=_LISTED),
-    Route("/v1/health/ingress/", {"GET": ingress}, access=_LISTED),
+    Route("/v1/health/connect/", {"GET": connect}, access=_MESH),
+    Route("/v1/health/ingress/", {"GET": ingress}, access=_MESH),
 )
