@@ -173,3 +173,51 @@ def test_who_may_see_it(play: Play) -> None:
                 ask.delete(f"acl/policy/{policy['ID']}", record=False)
 
     play(scenario, GUARDED, token=MANAGEMENT)
+
+
+def test_the_nearest_first(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        names = ("near-c", "near-a", "near-b")
+        with nodes(ask, *names, "near-none"):
+            for name in (*names, "near-none"):
+                body = node(name, Service={"Service": "near-web", "Port": 1}, Check={"Name": "n"})
+                ask.put("catalog/register", body, record=False)
+            for place, name in enumerate(names):
+                vector = [0.1 * place, *[0.0] * 7]
+                coordinate = {"Vec": vector, "Error": 0.1, "Adjustment": 0.0, "Height": 1e-5}
+                ask.put("coordinate/update", {"Node": name, "Coord": coordinate}, record=False)
+            ask.until(
+                lambda: all(
+                    ask.get(f"coordinate/node/{name}", record=False).status == 200 for name in names
+                ),
+                "coordinates of all",
+            )
+            for near in ("near-c", "near-a", "near-b", "NEAR-B", "near-none", "nope"):
+                for path in (
+                    *("catalog/service/near-web", "health/service/near-web"),
+                    *("health/checks/near-web", "catalog/nodes", "health/state/critical"),
+                ):
+                    found = ask.get(f"{path}?near={near}", record=False).json
+                    listed = [
+                        row["Node"] if isinstance(row["Node"], str) else row["Node"]["Node"]
+                        for row in found
+                    ]
+                    order = [name for name in listed if name.startswith("near-")]
+                    ask.note(f"{path} near {near}", {"order": order})
+
+    play(scenario)
+
+
+def test_answers_that_may_be_old(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        cached = {"`?cached`": ["header.x-cache", "header.age"]}
+        for path in ("catalog/services", "catalog/service/consul", "catalog/nodes"):
+            ask.get(path, headers={"Cache-Control": "max-age=5"})
+            ask.get(path, headers={"Cache-Control": "max-age=x"})
+            ask.get(path, headers={"Cache-Control": "must-revalidate"})
+            ask.get(path, headers={"Cache-Control": "stale-if-error=5"})
+            ask.get(path, headers={"Cache-Control": "no-store"})
+            ask.get(f"{path}?stale&max_stale=1ms")
+            ask.get(f"{path}?cached", differs=cached if "service" in path else None)
+
+    play(scenario)
