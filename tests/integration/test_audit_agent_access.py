@@ -61,7 +61,7 @@ def nobody(root: Client) -> Client:
         ("agent/services", 2, 2, {}),
         ("agent/checks", 2, 1, {}),
         ("catalog/nodes", 1, 0, []),
-        ("catalog/services", 3, 3, {}),
+        ("catalog/services", 3, 0, {}),
         ("catalog/service/web", 1, 0, []),
         ("health/service/web", 1, 0, []),
         ("health/state/any", 3, 0, []),

@@ -91,10 +91,9 @@ def names(path: str, found: Any) -> Any:
     ("path", "everything", "with_node", "with_service", "with_both"),
     [
         ("/v1/catalog/nodes", ["n1", "n2"], ["n1"], [], ["n1"]),
-        ("/v1/catalog/services", ["db", "web"], [], ["web"], ["web"]),
+        ("/v1/catalog/services", ["db", "web"], [], [], ["web"]),
         ("/v1/catalog/service/web", ["n1", "n2"], [], [], ["n1"]),
         ("/v1/catalog/service/db", ["n1"], [], [], []),
-        ("/v1/catalog/connect/web", ["n1", "n2"], [], [], ["n1"]),
         ("/v1/catalog/node/n1", ["n1", 2], ["n1", 0], None, ["n1", 1]),
         ("/v1/catalog/node-services/n1", ["n1", 2], ["n1", 0], None, ["n1", 1]),
         ("/v1/catalog/node-services/n2", ["n2", 1], None, None, None),
@@ -138,6 +137,19 @@ async def test_what_may_not_be_seen_is_left_out(
     assert header not in anonymous.headers, "without a token nothing is said"
     unknown = await guarded.get(path, "00000000-1111-2222-3333-444444444444")
     assert (unknown.status, unknown.text) == (403, "ACL not found")
+
+
+async def test_the_mesh_is_only_shown_to_who_may_see_the_service(guarded: Guarded) -> None:
+    both = await guarded.token(NODE + WEB)
+    node = await guarded.token(NODE)
+    for path in ("/v1/catalog/connect/web", "/v1/health/connect/web"):
+        assert names(path, (await guarded.get(path, both)).json) == ["n1"]
+    listed = await guarded.get("/v1/catalog/connect/web", node)
+    assert (listed.status, listed.json) == (200, [])
+    assert listed.headers["X-Consul-KnownLeader"] == "false"
+    for path in ("/v1/health/connect/web", "/v1/health/ingress/web"):
+        refused = await guarded.get(path, node)
+        assert (refused.status, refused.text) == (403, "Permission denied")
 
 
 async def test_a_service_is_shown_whole_to_who_may_see_all(guarded: Guarded) -> None:

@@ -189,7 +189,6 @@ async def test_reads_that_are_stale_by_default() -> None:
             ("/v1/catalog/nodes?near=_agent", "stale"),
             ("/v1/health/service/web?leader", "leader"),
             ("/v1/health/service/web?consistent", "consistent"),
-            ("/v1/kv/?keys", "leader"),
         ):
             reply = await discovery.get(path)
             assert reply.headers["X-Consul-Effective-Consistency"] == consistency, path

@@ -223,7 +223,7 @@ async def bind(agent: Agent, bind_type: str, name: str, selector: str = "", **mo
 async def test_a_login_is_worth_what_its_rules_say(agent: Agent) -> None:
     await agent.made("/v1/acl/policy", {"Name": "ops", "Rules": 'operator = "write"'})
     await agent.made("/v1/acl/role", {"Name": "dev-ann"})
-    await bind(agent, "service", "svc-${value.service}", "value.service is not empty")
+    await bind(agent, "service", "svc-${value.service}", 'value.service != ""')
     await bind(agent, "role", "dev-${ value.user }", "dev in list.teams")
     await bind(agent, "role", "none-such")
     await bind(agent, "policy", "ops", 'ops in list.teams and value.user != "eve"')
@@ -232,7 +232,7 @@ async def test_a_login_is_worth_what_its_rules_say(agent: Agent) -> None:
         agent,
         "templated-policy",
         "builtin/service",
-        "value.service is not empty",
+        'value.service != ""',
         BindVars={"Name": "${value.service}"},
     )
     claims = {"sub": "Ann", "svc": "Web", "groups": ["dev", "ops"]}

@@ -155,13 +155,13 @@ def test_tokens(play: Play) -> None:
         made = []
         undecodables: tuple[Any, ...] = (
             "[]",
-            "{",
             {"Description": 1},
             {"ExpirationTTL": "nope"},
             {"ExpirationTime": "nope"},
         )
         bodies: tuple[Any, ...] = (
             *undecodables,
+            "{",
             {},
             "",
             {"Description": "a", "Local": True},
@@ -278,7 +278,7 @@ def test_tokens(play: Play) -> None:
         clone = ask.put(f"acl/token/{accessor}/clone", {"Description": "cloned"}).json
         ask.put(f"acl/token/{accessor}/clone", {})
         ask.put(f"acl/token/{accessor}/clone", "")
-        ask.put(f"acl/token/{accessor}/clone", "{", differs={BODIES: ["body"]})
+        ask.put(f"acl/token/{accessor}/clone", "{")
         ask.put(f"acl/token/{accessor}/clone", {"AccessorID": _NOBODY})
         ask.put(f"acl/token/{_NOBODY}/clone", {"Description": "x"})
         ask.put("acl/token/nope/clone", {"Description": "x"})

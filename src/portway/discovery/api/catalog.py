@@ -13,6 +13,7 @@ from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.gateway_services import read_gateway_services
 from portway.discovery.api.instances import CATALOG, instances
 from portway.discovery.api.near import sort_near
+from portway.discovery.api.read_headers import know_nothing
 from portway.discovery.api.registration import registration_of, removal_of
 from portway.discovery.api.render import NodeRow, ServiceNode, node_row, service_node
 from portway.discovery.api.request import Request
@@ -95,16 +96,19 @@ async def services(request: Request) -> Answer:
     selection.set_cache_headers(request)
     catalog = request.context.server.state.catalog
     chosen = bool(meta or request.param("filter"))
+    sees_nodes = request.authorizer.allows_all("node")
     topics = (catalog.services.topic, *((catalog.nodes.topic,) if chosen else ()))
     index = (await read(request, lambda: _of(*topics))).index
 
     async def names() -> dict[str, list[str]]:
-        if not chosen:
+        if sees_nodes and not chosen:
             return catalog.read_names().value
         tags: dict[str, dict[str, None]] = {}
         async for instance in in_turns(list(_every_instance(request))):
-            if selection.has_meta(instance.node, meta) and (
-                not request.param("filter") or accepts(service_node(instance, datacenter))
+            if (
+                selection.has_meta(instance.node, meta)
+                and (not request.param("filter") or accepts(service_node(instance, datacenter)))
+                and (sees_nodes or request.allows("node", "read", instance.node.node))
             ):
                 known = tags.setdefault(instance.service.service, {})
                 known.update(dict.fromkeys(instance.service.tags))
@@ -116,7 +120,7 @@ async def services(request: Request) -> Answer:
     visible = {
         name: tags for name, tags in found.items() if request.allows("service", "read", name)
     }
-    note_filtered(request, len(visible) < len(found))
+    note_filtered(request, not sees_nodes or len(visible) < len(found))
     return json_answer(visible)
 
 
@@ -132,6 +136,9 @@ async def service(request: Request) -> Answer:
 
 async def connect(request: Request) -> Answer:
     """The proxies in front of a service, and its native instances."""
+    if request.rest and not request.allows("service", "read", request.rest):
+        know_nothing(request)
+        return raw_json(b"[]")
     return await instances(request, "connect", CATALOG)
 
 

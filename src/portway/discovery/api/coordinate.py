@@ -51,6 +51,7 @@ async def nodes(request: Request) -> Answer:
 async def node(request: Request) -> Answer:
     """The coordinates of a node; 404 without any."""
     coordinates = request.context.server.state.coordinates
+    request.require("node", "read", request.rest)
     rows = await _rows(request, lambda: coordinates.read_node(request.rest))
     if not rows:
         request.answer_headers.clear()  # as Consul does

@@ -132,6 +132,8 @@ async def service(request: Request) -> Answer:
 
 async def connect(request: Request) -> Answer:
     """The instances that speak for a service in the mesh, with their health."""
+    if request.rest and not request.allows("service", "read", request.rest):
+        raise PermissionDeniedError
     return await instances(request, "connect", HEALTH)
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from portway.discovery.api.answer import EMPTY, Answer, raw_json, text_answer
 from portway.discovery.api.blocking import set_read_headers
+from portway.discovery.api.decode import decode
 from portway.discovery.api.error import bad_request, refused
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
+from portway.discovery.model import Wire
+
+
+class _Peering(Wire):
+    peer_name: str = ""
 
 
 async def peerings(request: Request) -> Answer:
@@ -35,6 +41,11 @@ async def delete(request: Request) -> Answer:
 
 async def connect(request: Request) -> Answer:
     """Peer with another cluster: refused."""
+    wanted = decode(await request.body(), _Peering)
+    if not wanted.peer_name:
+        token = request.route.endswith("token")
+        what = "generating a new peering token" if token else "establishing a peering"
+        raise bad_request(f"PeerName is required in the payload when {what}.")
     request.require("peering", "write")
     raise refused("peering is not enabled: this server cannot be connected with other clusters")
 

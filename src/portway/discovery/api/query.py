@@ -93,6 +93,7 @@ async def update(request: Request) -> Answer:
     server, authorizer = request.context.server, request.authorizer
 
     def write(draft: Draft) -> None:
+        operations.permit(query, authorizer)
         operations.known(server, draft, query.id, authorizer)
         operations.put(server, draft, query, authorizer)
 
@@ -216,7 +217,9 @@ def _shown(request: Request, query: PreparedQuery) -> PreparedQuery:
 
 def _require_read(request: Request, query: PreparedQuery) -> None:
     """Raises PermissionDeniedError, which names no query."""
-    if operations.has_rule(query) and not request.allows("query", "read", query.name):
+    if operations.has_rule(query) and not (
+        request.allows("acl", "write") or request.allows("query", "read", query.name)
+    ):
         raise PermissionDeniedError
 
 

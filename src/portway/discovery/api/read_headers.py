@@ -32,6 +32,11 @@ def tells_consistency(request: Request) -> bool:
     return request.route.startswith(_TELL_CONSISTENCY)
 
 
+def know_nothing(request: Request) -> None:
+    """Let the answer have the headers of a read that knows nothing."""
+    request.answer_headers |= _NOTHING_KNOWN
+
+
 def refuse(request: Request, status: int) -> None:
     """Take what was to be told of a read out of the headers of its refusal."""
     if status == 404 and request.method == "GET" and request.route.startswith(_TELL_WHEN_MISSING):
@@ -47,4 +52,4 @@ def refuse(request: Request, status: int) -> None:
     if request.route.startswith("/v1/query"):
         denied = (403, 404, 500)
     if tells and request.method == "GET" and status in denied:
-        request.answer_headers |= _NOTHING_KNOWN
+        know_nothing(request)

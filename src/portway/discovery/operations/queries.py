@@ -85,8 +85,8 @@ def _ttl_problem(ttl: str) -> str:
 
 def put(server: Server, draft: Draft, query: PreparedQuery, authorizer: Authorizer) -> None:
     """Create a query, or replace the one of its ID. Raises QueryError, PermissionDeniedError."""
+    permit(query, authorizer)
     check_query(query)
-    _permit(query, authorizer)
     queries = server.state.queries
     draft.guard(queries.table)  # names are unique
     if query.name:
@@ -114,7 +114,7 @@ def known(server: Server, draft: Draft, query_id: str, authorizer: Authorizer) -
     query = draft.get(server.state.queries.table, query_id)
     if query is None:
         raise QueryError(f"Cannot modify non-existent prepared query: '{query_id}'")
-    _permit(query, authorizer)
+    permit(query, authorizer)
     return query
 
 
@@ -129,6 +129,7 @@ def has_rule(query: PreparedQuery) -> bool:
     return bool(query.name) or query.is_template
 
 
-def _permit(query: PreparedQuery, authorizer: Authorizer) -> None:
+def permit(query: PreparedQuery, authorizer: Authorizer) -> None:
+    """Raise PermissionDeniedError unless a query of this name may be written."""
     if has_rule(query):
         authorizer.require("query", "write", query.name)
