@@ -66,9 +66,11 @@ def test_fields_of_queries(play: Play) -> None:
             *(_query("id") | {"ID": one} for one in ("x", identity)),
             *(_query("session") | {"Session": one} for one in ("nope", identity)),
             *(
-                _query(f"ttl{number}") | {"DNS": dns}
-                for number, dns in enumerate(
-                    [*({"TTL": ttl} for ttl in ("abc", "-1s", "5", "", "0s", "1h")), None]
+                _query(f"ttl {letter}") | {"DNS": dns}
+                for letter, dns in zip(
+                    "abcdefg",
+                    [*({"TTL": ttl} for ttl in ("abc", "-1s", "5", "", "0s", "1h")), None],
+                    strict=True,
                 )
             ),
             _query("unknown") | {"Foo": 1},
@@ -88,18 +90,18 @@ def test_failover_and_templates_of_queries(play: Play) -> None:
     matching = {**named, "Regexp": "^(.*)$", "RemoveEmptyTags": True}
     play(
         _each(
-            _query("f1", Failover={"NearestN": -1}),
-            _query("f2", Failover={"Targets": [target]}),
-            _query("f3", Failover={"Targets": [target], "NearestN": 2}),
-            _query("f4", Failover={"Targets": [peer]}),
-            _query("f5", Failover={"Targets": [target | peer]}),
-            _query("f6", Failover={"Targets": [{}]}),
-            _query("f7", Failover={"Targets": [peer], "Datacenters": ["dc2"]}),
-            _query("t1", Service="${name.full}") | {"Template": named},
-            _query("t2") | {"Template": {"Type": "bogus"}},
-            _query("t3") | {"Template": {"Type": ""}},
-            _query("t4") | {"Template": {"Regexp": "x"}},
-            _query("t5", Service="${match(1)}", Tags=["${match(2)}", "x"]) | {"Template": matching},
+            _query("fa", Failover={"NearestN": -1}),
+            _query("fb", Failover={"Targets": [target]}),
+            _query("fc", Failover={"Targets": [target], "NearestN": 2}),
+            _query("fd", Failover={"Targets": [peer]}),
+            _query("fe", Failover={"Targets": [target | peer]}),
+            _query("ff", Failover={"Targets": [{}]}),
+            _query("fg", Failover={"Targets": [peer], "Datacenters": ["dc2"]}),
+            _query("ta", Service="${name.full}") | {"Template": named},
+            _query("tb") | {"Template": {"Type": "bogus"}},
+            _query("tc") | {"Template": {"Type": ""}},
+            _query("td") | {"Template": {"Regexp": "x"}},
+            _query("te", Service="${match(1)}", Tags=["${match(2)}", "x"]) | {"Template": matching},
             _query("") | {"Template": named},
             _query("") | {"Template": named},
         )

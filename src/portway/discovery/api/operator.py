@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from portway.config import Duration
 from portway.discovery.api.answer import Answer, json_answer
-from portway.discovery.api.blocking import consistency_of, set_read_headers
+from portway.discovery.api.blocking import check_read, consistency_of, set_read_headers
 from portway.discovery.api.decode import decode
 from portway.discovery.api.error import ApiError, bad_request
 from portway.discovery.api.request import Request
@@ -19,7 +20,9 @@ from portway.discovery.state import Draft
 from portway.discovery.version import CONSUL
 
 _MAX_BODY = 1 << 16  # bytes
-_NO_KEYS = "Keyring is empty (encryption not enabled)"
+_MOST_RELAYS = 5
+_UNWRITTEN = 1
+"""The index of a configuration that nobody has set: it is as old as the state."""
 _KINDS = (
     "connect-proxy",
     "connect-native",
@@ -33,6 +36,7 @@ _KINDS = (
 async def raft_configuration(request: Request) -> Answer:
     """The servers that vote."""
     request.require("operator", "read")
+    check_read(request)
     request.datacenter()
     await consistency_of(request)
     settings, revision = request.context.settings, request.context.server.state.view.revision
@@ -53,17 +57,17 @@ async def remove_peer(request: Request) -> Answer:
     request.require("operator", "write")
     request.datacenter()
     server_id, address = request.param("id"), request.param("address")
-    if not server_id and not address:
+    if not (request.has("id") or request.has("address")):
         raise bad_request(
             "Must specify either ?id with the server's ID or ?address with IP:port"
             " of peer to remove"
         )
-    if server_id and address:
+    if request.has("id") and request.has("address"):
         raise bad_request("Must specify only one of ?id or ?address")
     settings = request.context.settings
     if server_id == settings.node_id or address == settings.server_address:
         raise ApiError(500, "this server is the only one and cannot be removed")
-    what = f'id "{server_id}"' if server_id else f'address "{address}"'
+    what = f'id "{server_id}"' if request.has("id") else f'address "{address}"'
     raise ApiError(500, f"{what} was not found in the Raft configuration")
 
 
@@ -71,39 +75,40 @@ async def transfer_leader(request: Request) -> Answer:
     """Hand leadership to another server, which a single one has not."""
     request.require("operator", "write")
     request.datacenter()
-    raise ApiError(500, "cannot find peer: this server is the only one")
+    wanted = request.param("id")
+    if wanted and wanted != request.context.settings.node_id:
+        raise ApiError(500, f"Could not find address for server id {wanted}")
+    raise ApiError(500, "cannot find peer")
 
 
 async def autopilot_configuration(request: Request) -> Answer:
     """How servers are kept in order."""
     request.require("operator", "read")
     request.datacenter()
-    consistency = await consistency_of(request)
-    found = _autopilot(request)
-    set_read_headers(request, found.modify_index, consistency)
-    return json_answer(found)
+    check_read(request)
+    await consistency_of(request)
+    return json_answer(_autopilot(request))
 
 
 async def set_autopilot_configuration(request: Request) -> Answer:
     """Set how servers are kept in order; with ``cas`` if it is as the caller knows it."""
     request.require("operator", "write")
     request.datacenter()
-    new = decode(
-        await request.body(_MAX_BODY), Autopilot, prefix="Error parsing autopilot config: "
-    )
-    for name in ("last_contact_threshold", "server_stabilization_time"):
-        try:
-            go_duration(getattr(new, name))
-        except ValueError as error:
-            raise bad_request(f"Error parsing autopilot config: {error}") from None
+    new = _given(await request.body(_MAX_BODY))
     index = None
     if request.has("cas"):
-        index = request.unsigned("cas", "Error parsing cas value: it must be a number")
+        problem = (
+            f'Error parsing cas value: strconv.ParseUint: parsing "{request.param("cas")}": '
+            "invalid syntax"
+        )
+        index = request.unsigned("cas", problem)
+        if index is None:
+            raise bad_request(problem)
     table = request.context.server.state.autopilot
 
     def write(draft: Draft) -> bool:
         old = draft.get(table, AUTOPILOT)
-        if index is not None and (old.modify_index if old else 0) != index:
+        if index is not None and (old.modify_index if old else _UNWRITTEN) != index:
             return False
         draft.put(table, AUTOPILOT, msgspec.structs.replace(new, create_index=0, modify_index=0))
         return True
@@ -111,9 +116,41 @@ async def set_autopilot_configuration(request: Request) -> Answer:
     return json_answer(await request.context.server.transact(write))
 
 
+class _Configuration(Wire):
+    """The body of a configuration: its durations may be nanoseconds."""
+
+    cleanup_dead_servers: bool = True
+    last_contact_threshold: str | int = "200ms"
+    max_trailing_logs: int = 250
+    min_quorum: int = 0
+    server_stabilization_time: str | int = "10s"
+    redundancy_zone_tag: str = ""
+    disable_upgrade_migration: bool = False
+    upgrade_version_tag: str = ""
+    create_index: int = 0
+    modify_index: int = 0
+
+
+def _given(body: bytes) -> Autopilot:
+    prefix = "Error parsing autopilot config: "
+    given = decode(body, _Configuration, prefix=prefix)
+    fields = msgspec.structs.asdict(given)
+    for name in ("max_trailing_logs", "min_quorum"):
+        if fields[name] < 0:
+            raise bad_request(f"{prefix}{name} must not be negative: {fields[name]}")
+    for name in ("last_contact_threshold", "server_stabilization_time"):
+        time = fields[name]
+        try:
+            fields[name] = str(Duration(go_duration(time) if isinstance(time, str) else time / 1e9))
+        except ValueError as error:
+            raise bad_request(f"{prefix}{error}") from None
+    return Autopilot(**fields)
+
+
 async def autopilot_health(request: Request) -> Answer:
     """Whether the servers are well."""
     request.require("operator", "read")
+    check_read(request)
     request.datacenter()
     revision = request.context.server.state.view.revision
     settings = request.context.settings
@@ -137,6 +174,7 @@ async def autopilot_health(request: Request) -> Answer:
 async def autopilot_state(request: Request) -> Answer:
     """The same as autopilot sees it."""
     request.require("operator", "read")
+    check_read(request)
     request.datacenter()
     settings, revision = request.context.settings, request.context.server.state.view.revision
     server: dict[str, Any] = {
@@ -153,6 +191,7 @@ async def autopilot_state(request: Request) -> Answer:
         "Status": "leader",
         "Meta": {"consul-network-segment": "", "consul-version": CONSUL},
         "NodeType": "voter",
+        "ReadReplica": False,
     }
     return json_answer(
         {
@@ -167,9 +206,9 @@ async def autopilot_state(request: Request) -> Answer:
 
 
 async def usage(request: Request) -> Answer:
-    """How much the cluster holds."""
+    """How much the cluster holds, whatever datacenter is asked for."""
     request.require("operator", "read")
-    request.datacenter()
+    check_read(request)
     consistency = await consistency_of(request)
     catalog = request.context.server.state.catalog
     kinds = dict.fromkeys(_KINDS, 0)
@@ -215,16 +254,42 @@ async def keyring(request: Request) -> Answer:
         decode(await request.body(_MAX_BODY), _Key, unknown=True)
     request.require("keyring", "write" if write else "read")
     factor = request.param("relay-factor")
-    if factor and not (factor.isdigit() and int(factor) <= 5):
-        raise bad_request("Error parsing relay factor: relay factor must be in range: [0, 5]")
-    if request.has("local-only") and write:
-        raise bad_request("Error parsing local-only: local-only may only be used with GET")
-    raise ApiError(500, _NO_KEYS)
+    if factor and not factor.isdigit():
+        raise bad_request(
+            f'Error parsing relay factor: strconv.Atoi: parsing "{factor}": invalid syntax'
+        )
+    if factor and int(factor) > _MOST_RELAYS:
+        raise bad_request("Invalid relay-factor: Relay factor must be in range: [0, 5]")
+    local = request.boolean("local-only") if request.param("local-only") else False
+    if local is None:
+        given = request.param("local-only")
+        raise bad_request(
+            f'Error parsing local-only: strconv.ParseBool: parsing "{given}": invalid syntax'
+        )
+    if local and write:
+        raise bad_request("Invalid use of local-only: local-only can only be set for list requests")
+    settings = request.context.settings
+    node, datacenter = settings.node_name, settings.datacenter
+    problem = "No keyring to modify" if write else "Keyring is empty"
+    pools = [("WAN", f"{node}.{datacenter}"), (f"{datacenter} (LAN)", node)]
+    errors = [
+        line
+        for pool, member in pools[local:]
+        for line in (
+            f"{pool} error: 1/1 nodes reported failure",
+            f"{member}: {problem} (encryption not enabled)",
+        )
+    ]
+    listed = "".join(f"\t* {error}\n" for error in errors)
+    raise ApiError(500, f"{len(errors)} errors occurred:\n{listed}\n")
 
 
 def _autopilot(request: Request) -> Autopilot:
     found = request.context.server.state.autopilot.get(AUTOPILOT)
-    return request.context.settings.autopilot if found is None else found
+    if found is not None:
+        return found
+    initial = request.context.settings.autopilot
+    return msgspec.structs.replace(initial, create_index=_UNWRITTEN, modify_index=_UNWRITTEN)
 
 
 def _started(request: Request) -> str:

@@ -214,7 +214,10 @@ def _row(result: Result, datacenter: str) -> bytes:
 
 def _conflict(failures: Iterable[Failure], meta: dict[str, Any]) -> Answer:
     errors: list[dict[str, Any]] = [{"OpIndex": index, "What": what} for index, what in failures]
-    return Answer(encode({"Results": None, "Errors": errors, **meta}), 409, JSON)
+    body = encode({"Results": None, "Errors": errors})
+    if meta:
+        body = body[:-1] + b"," + encode(meta)[1:]
+    return Answer(body, 409, JSON)
 
 
 ROUTES = (
