@@ -355,7 +355,7 @@ TABLE: dict[str, Case | Public | list[Case]] = {
     "GET /v1/operator/usage": Case("/v1/operator/usage", OPERATOR_READ),
     **{
         f"{method} /v1/operator/keyring": Case(
-            "/v1/operator/keyring", f'keyring = "{access}"', statuses=(500,)
+            "/v1/operator/keyring", f'keyring = "{access}"', {}, statuses=(500,)
         )
         for method, access in (
             ("GET", "read"),

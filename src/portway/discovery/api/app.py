@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from portway.discovery.acl.errors import AclError
+from portway.discovery.api import parameters
 from portway.discovery.api.answer import JSON, Answer, text_answer
 from portway.discovery.api.context import Context
 from portway.discovery.api.error import ApiError
@@ -128,7 +129,7 @@ class App:
             return answer
         if self._writers and request.method not in _READS and not self._may_write(request):
             raise ApiError(403, "Access is restricted")
-        _refuse_enterprise(request)
+        parameters.check(request)
         if self._rates is not None:
             self._rates.admit(request)
         if not route.access.startswith("none"):
@@ -217,22 +218,6 @@ def _accepts_gzip(request: Request) -> bool:
         if name.strip() == "gzip":
             return weight.replace(" ", "").rstrip("0") not in ("q=", "q=0.")
     return False
-
-
-def _refuse_enterprise(request: Request) -> None:
-    for name, what in (("ns", "Namespaces"), ("partition", "Partitions")):
-        if request.param(name):
-            raise ApiError(
-                400, f'Invalid query parameter: "{name}" - {what} are a Consul Enterprise feature'
-            )
-    for header, what in (
-        ("X-Consul-Namespace", "Namespaces"),
-        ("X-Consul-Partition", "Partitions"),
-    ):
-        if request.headers.get(header.lower()):
-            raise ApiError(
-                400, f'Invalid header: "{header}" - {what} are a Consul Enterprise feature'
-            )
 
 
 async def _stream(

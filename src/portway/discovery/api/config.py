@@ -7,7 +7,7 @@ from typing import Any
 
 from portway.discovery.api.answer import JSON, Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
-from portway.discovery.api.decode import parse_json
+from portway.discovery.api.decode import parse_json, reason
 from portway.discovery.api.error import ApiError, bad_request, not_found, refused
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.render import json_list
@@ -46,7 +46,7 @@ async def put(request: Request) -> Answer:
     except EnterpriseKindError as error:
         raise refused(str(error)) from None
     except (EntryError, RecursionError, ValueError) as error:
-        raise bad_request(f"{_PREFIX}{error}") from None
+        raise bad_request(f"{_PREFIX}{reason(error)}") from None
     server, authorizer = request.context.server, request.authorizer
     try:
         done = await server.transact(

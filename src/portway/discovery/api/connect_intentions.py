@@ -172,8 +172,8 @@ async def get(request: Request) -> Answer:
 async def update(request: Request) -> Answer:
     """Change the intention with an ID (deprecated)."""
     request.datacenter()
-    intention_id = _id(request)
     wanted = await _wanted(request)
+    intention_id = _id(request)
     await _write(
         request,
         lambda draft: operations.update(

@@ -44,8 +44,7 @@ def decode(
     try:
         tree = parse_json(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        text = "unexpected EOF" if str(error) == _CUT else str(error)
-        raise bad_request(f"{prefix}{text}") from None
+        raise bad_request(f"{prefix}{reason(error)}") from None
     try:
         if unknown and isinstance(tree, dict):
             known: Any = kind
@@ -55,6 +54,11 @@ def decode(
         return msgspec.convert(tree, kind, dec_hook=_hook)
     except (_UnknownFieldError, msgspec.ValidationError, ValueError, RecursionError) as error:
         raise bad_request(f"{prefix}{error}") from None
+
+
+def reason(error: Exception) -> str:
+    """Why ``parse_json`` could not read a body, for the answer."""
+    return "unexpected EOF" if str(error) == _CUT else str(error)
 
 
 def parse_json(body: bytes) -> Any:

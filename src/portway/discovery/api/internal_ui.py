@@ -10,7 +10,7 @@ import msgspec
 from portway.discovery.api import selection
 from portway.discovery.api.answer import Answer, encode, json_answer, raw_json
 from portway.discovery.api.blocking import note_filtered, read
-from portway.discovery.api.error import bad_request, not_found, refused
+from portway.discovery.api.error import ApiError, bad_request, not_found, refused
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.read_headers import refuse
 from portway.discovery.api.render import ServiceEntry, json_list, service_entry
@@ -292,6 +292,8 @@ async def exported_services(request: Request) -> Answer:
     """What a peer is offered: nothing, as there are no peers."""
     if not request.param("peer"):
         raise refused("must provide PeerName")
+    if not request.param("peer"):
+        raise ApiError(500, "must provide PeerName")
     await _everything(request)
     return raw_json(b"[]")
 

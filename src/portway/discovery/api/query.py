@@ -25,7 +25,7 @@ from portway.discovery.api.route import Route
 from portway.discovery.model.acl import HIDDEN
 from portway.discovery.model.queries import PreparedQuery
 from portway.discovery.operations import queries as operations
-from portway.discovery.operations.queries import QueryError
+from portway.discovery.operations.queries import NO_UUID, UUID_LENGTH, QueryError
 from portway.discovery.queries import (
     QueryNotFoundError,
     Source,
@@ -75,6 +75,8 @@ async def get(request: Request) -> Answer:
     if slash and action == "explain":
         return await _explain(request, name)
     query_id = request.rest.lower()
+    if len(query_id) != UUID_LENGTH:
+        raise ApiError(500, NO_UUID)
     queries = request.context.server.state.queries
     query = (await read(request, lambda: queries.read(query_id))).value
     if query is None:

@@ -21,6 +21,8 @@ _LONGEST_KEY = 128
 _LONGEST_VALUE = 512
 
 
+UUID_LENGTH = 36
+NO_UUID = "failed prepared query lookup: index error: UUID must be 36 characters"
 _NOT_APPLIED = "raft apply failed: "  # before what is told of queries that could be
 
 
@@ -111,6 +113,8 @@ def put(server: Server, draft: Draft, query: PreparedQuery, authorizer: Authoriz
 
 def known(server: Server, draft: Draft, query_id: str, authorizer: Authorizer) -> PreparedQuery:
     """The query to change. Raises QueryError when there is none, PermissionDeniedError."""
+    if len(query_id) != UUID_LENGTH:
+        raise QueryError(f"Prepared Query lookup failed: {NO_UUID}")
     query = draft.get(server.state.queries.table, query_id)
     if query is None:
         raise QueryError(f"Cannot modify non-existent prepared query: '{query_id}'")
