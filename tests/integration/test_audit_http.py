@@ -131,7 +131,7 @@ QUERY = [
         None,
         {"X-Consul-Effective-Consistency": "stale"},
     ),
-    Row("max_stale is a duration", "GET", "?max_stale=10", 400, "Invalid max_stale value"),
+    Row("max_stale is a duration", "GET", "?max_stale=10", 400, 'Invalid max_stale value "10"'),
     Row(
         "consistent",
         "GET",
