@@ -213,7 +213,7 @@ def test_rates_of_requests(place: Home) -> None:
     assert agent.get("agent/self").status == 200
     agent.done("agent/service/register", {"Name": "web"})
     prometheus = agent.get("agent/metrics?format=prometheus").text
-    assert 'consul_rpc_rate_limit_exceeded_total{limit_type="global/read"' in prometheus
+    assert 'consul_rpc_rate_limit_exceeded{limit_type="global/read"' in prometheus
     agent.wait_for_log("exceeded allowed rate limit")
     place.write("limits.json", {"limits": {"request_limits": {"mode": "permissive"}}})
     agent.done("agent/reload")

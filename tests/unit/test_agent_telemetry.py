@@ -7,8 +7,9 @@ from pathlib import Path
 
 from portway.agent.log_sinks import LogFile
 from portway.agent.logs import render
+from portway.agent.prometheus import exposition
 from portway.agent.statsd import Statsd
-from portway.agent.telemetry import INTERVAL, Gauge, Names, Telemetry, exposition
+from portway.agent.telemetry import INTERVAL, Gauge, Names, Telemetry
 
 
 class Clock:
@@ -41,12 +42,22 @@ def test_counters_for_prometheus_never_go_back() -> None:
     clock.now += 3600
     telemetry.count("consul.kvs.apply")
     telemetry.gauges(lambda: [Gauge("consul.state.nodes", 3.0, (("datacenter", "dc1"),))])
-    text, content_type = exposition(telemetry)
-    assert b"consul_kvs_apply_total 2.0" in text
-    assert b'consul_state_nodes{datacenter="dc1"} 3.0' in text
-    assert content_type.startswith("text/plain")
-    _, content_type = exposition(telemetry, "application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
+    lines = exposition(telemetry, 0.0).decode().splitlines()
+    assert "# TYPE consul_kvs_apply counter" in lines
+    assert "consul_kvs_apply 2.0" in lines
+    assert 'consul_state_nodes{datacenter="dc1"} 3.0' in lines
+
+
+def test_timings_for_prometheus_are_summaries() -> None:
+    telemetry = Telemetry()
+    for number in range(1, 301):
+        telemetry.timing("consul.raft.commitTime", number / 1000, (("a-b", 'x"\\y'),))
+    lines = exposition(telemetry, 0.0).decode().splitlines()
+    own = [line for line in lines if line.startswith("consul_")]
+    label = 'a_b="x\\"\\\\y"'
+    assert own[0] == f'consul_raft_commitTime{{{label},quantile="0.5"}} 173.0'  # of the last 256
+    assert own[-1] == f"consul_raft_commitTime_count{{{label}}} 300"
+    assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
 
 
 def test_names_and_filters() -> None:
@@ -65,9 +76,9 @@ def test_names_and_filters() -> None:
     telemetry.count("consul.api.http")
     assert seen[2:] == ["consul.kvs.apply"]
     assert telemetry.all_gauges() == []
-    text, _ = exposition(telemetry)
-    assert b"mine_kvs_apply_total 1.0" in text
-    assert b"consul_kvs_apply_total 1.0" in text
+    text = exposition(telemetry, 0.0)
+    assert b"\nmine_kvs_apply 1.0" in text
+    assert b"\nconsul_kvs_apply 1.0" in text
 
 
 def test_measurements_go_to_statsd() -> None:

@@ -22,10 +22,11 @@ from portway.agent.definitions import (
     restore_services,
 )
 from portway.agent.files import Files, TTLStates
-from portway.agent.gauges import process_gauges, state_gauges
+from portway.agent.gauges import process_gauges, server_gauges, state_gauges
 from portway.agent.identity import health_of, member_of, node_of, server_service
 from portway.agent.local import Local
 from portway.agent.logs import LEVELS, Log
+from portway.agent.operations import OPERATIONS
 from portway.agent.options import (
     acl_settings,
     api_settings,
@@ -105,7 +106,9 @@ class Runtime:
         self._locate()
         self._assemble()
         await self._take_up()
+        self.server.committed = self._observe_commit
         self.telemetry.gauges(lambda: state_gauges(self.server.state, config.datacenter))
+        self.telemetry.gauges(lambda: server_gauges(config.datacenter))
         self.telemetry.gauges(lambda: process_gauges(self.started))
         self._send_metrics()
         self.background(self.sync.run())
@@ -197,6 +200,14 @@ class Runtime:
         """Count an answer of the HTTP API."""
         path = route.strip("/").replace("/", "_")
         self.telemetry.timing("consul.api.http", seconds, (("method", method), ("path", path)))
+        operation = OPERATIONS.get((method, route))
+        if operation is not None:
+            self.telemetry.timing(operation, seconds)
+
+    def _observe_commit(self, seconds: float) -> None:
+        """Count a commit of the store."""
+        self.telemetry.count("consul.raft.apply")
+        self.telemetry.timing("consul.raft.commitTime", seconds)
 
     def _observe_excess(self, kind: str, refused: bool) -> None:
         mode = "enforcing" if refused else "permissive"

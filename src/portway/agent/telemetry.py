@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 INTERVAL = 10.0  # seconds; go-metrics' in-memory sink
 OWN = "consul"  # what every name begins with here
+_RECENT = 256  # values of a series of which quantiles are shown
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -27,12 +29,13 @@ class Gauge(NamedTuple):
 
 
 class _Series:
-    __slots__ = ("count", "high", "low", "square", "sum")
+    __slots__ = ("count", "high", "low", "recent", "square", "sum")
 
     def __init__(self) -> None:
         self.count = 0
         self.sum = self.square = 0.0
         self.low, self.high = math.inf, -math.inf
+        self.recent: deque[float] = deque(maxlen=_RECENT)
 
     def add(self, value: float) -> None:
         self.count += 1
@@ -40,6 +43,7 @@ class _Series:
         self.square += value * value
         self.low = min(self.low, value)
         self.high = max(self.high, value)
+        self.recent.append(value)
 
 
 class Totals(NamedTuple):
@@ -49,6 +53,8 @@ class Totals(NamedTuple):
     labels: Labels
     times: int
     sum: float
+    recent: Sequence[float]
+    """The last values."""
 
 
 class Names:
@@ -148,7 +154,7 @@ class Telemetry:
     def totals(self, kind: str) -> list[Totals]:
         """Every series of ``counter`` or ``sample`` since the start."""
         return [
-            Totals(name, labels, series.count, series.sum)
+            Totals(name, labels, series.count, series.sum, tuple(series.recent))
             for (of, name, labels), series in sorted(self._totals.items())
             if of == kind
         ]
@@ -187,56 +193,3 @@ def _row(name: str, labels: Labels, series: _Series) -> dict[str, Any]:
         "Stddev": math.sqrt(variance),
         "Labels": dict(labels),
     }
-
-
-def exposition(telemetry: Telemetry, accept: str = "") -> tuple[bytes, str]:
-    """The metrics for Prometheus and the content type, OpenMetrics if ``accept`` asks for it."""
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.exposition import choose_encoder
-
-    registry = CollectorRegistry()
-    registry.register(_Collector(telemetry))
-    encoder, content_type = choose_encoder(accept)
-    return encoder(registry), content_type
-
-
-class _Collector:
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-
-    def collect(self) -> Iterable[Any]:
-        from prometheus_client.core import (
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            SummaryMetricFamily,
-        )
-
-        families: dict[str, Any] = {}
-        for gauge in self._telemetry.all_gauges():
-            name = _plain(gauge.name)
-            family = families.get(name)
-            if family is None:
-                names = [key for key, _ in gauge.labels]
-                family = GaugeMetricFamily(name, gauge.help or gauge.name, labels=names)
-                families[name] = family
-            family.add_metric([value for _, value in gauge.labels], gauge.value)
-        for totals in self._telemetry.totals("counter"):
-            name = _plain(totals.name)
-            family = families.get(name)
-            if family is None:
-                names = [key for key, _ in totals.labels]
-                family = families[name] = CounterMetricFamily(name, totals.name, labels=names)
-            family.add_metric([value for _, value in totals.labels], totals.sum)
-        for totals in self._telemetry.totals("sample"):
-            name = _plain(totals.name)
-            family = families.get(name)
-            if family is None:
-                names = [key for key, _ in totals.labels]
-                family = families[name] = SummaryMetricFamily(name, totals.name, labels=names)
-            values = [value for _, value in totals.labels]
-            family.add_metric(values, count_value=totals.times, sum_value=totals.sum)
-        return families.values()
-
-
-def _plain(name: str) -> str:
-    return name.replace(".", "_").replace("-", "_")

@@ -30,6 +30,8 @@ class Server:
         self.clock = clock
         self.lock_delays: dict[str, float] = {}
         """Key → when its lock may be acquired again."""
+        self.committed: Callable[[float], None] | None = None
+        """Told of each commit how many seconds it took."""
         self._purge_at = _PURGE
         self.sessions = SessionKeeper(self)
         """Expiry, lock-delay and tidying up."""
@@ -83,7 +85,10 @@ class Server:
             if not operations:
                 draft.settle(view.revision)
                 return result
+            began = time.monotonic()
             outcome = await self.store.commit(draft.conditions, operations)
+            if self.committed is not None:
+                self.committed(time.monotonic() - began)
             await view.reached(outcome.revision)
             if outcome.succeeded:
                 draft.settle(outcome.revision)

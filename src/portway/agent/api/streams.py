@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from portway.agent.logs import LEVELS, Log, render
+from portway.agent.prometheus import CONTENT_TYPE, exposition
 from portway.agent.runtime import Runtime
-from portway.agent.telemetry import INTERVAL, Telemetry, exposition
+from portway.agent.telemetry import INTERVAL, Telemetry
 from portway.discovery.api.answer import JSON, TEXT, Answer, encode, json_answer
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.request import Request
@@ -41,8 +42,8 @@ class StreamsApi:
         )
         if not wants:
             return json_answer(self._runtime.telemetry.summary())
-        body, content_type = exposition(self._runtime.telemetry, accept)
-        return Answer(body, 200, content_type)
+        body = exposition(self._runtime.telemetry, self._runtime.started)
+        return Answer(body, 200, CONTENT_TYPE)
 
     async def stream(self, request: Request) -> Answer:
         """The metrics of each interval as it ends."""
