@@ -221,3 +221,59 @@ def test_answers_that_may_be_old(play: Play) -> None:
             ask.get(f"{path}?cached", differs=cached if "service" in path else None)
 
     play(scenario)
+
+
+def test_services_of_the_agent_in_the_catalog(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        def shown(name: str, count: int = 1) -> None:
+            ask.until(
+                lambda: len(ask.get(f"catalog/service/{name}", record=False).json) == count,
+                f"{count} of {name} in the catalog",
+            )
+            ask.get(f"catalog/service/{name}")
+            ask.get(f"health/service/{name}")
+            ask.get(f"health/checks/{name}")
+            ask.get(f"catalog/connect/{name}")
+
+        for body in (
+            {"Name": "hea-plain"},
+            {
+                "Name": "hea-full",
+                "ID": "full-1",
+                "Tags": ["a", "b"],
+                "Meta": {"k": "v"},
+                "Address": "10.4.0.1",
+                "Port": 80,
+                "Weights": {"Passing": 5, "Warning": 2},
+                "EnableTagOverride": True,
+                "TaggedAddresses": {"wan": {"Address": "1.2.3.4", "Port": 81}},
+                "Check": {"TTL": "1h", "Status": "passing", "Notes": "n"},
+            },
+            {
+                "Name": "hea-checked",
+                "Checks": [
+                    {"TTL": "1h"},
+                    {"Name": "named", "CheckID": "own", "TTL": "2h", "Status": "warning"},
+                    {"HTTP": "http://127.0.0.1:1/", "Interval": "24h", "Timeout": "2s"},
+                ],
+            },
+            {"Name": "hea-six", "Address": "::1", "Port": 1},
+        ):
+            name = str(body["Name"])
+            try:
+                ask.put("agent/service/register", body)
+                shown(name)
+                ask.put(f"agent/service/maintenance/{body.get('ID', name)}?enable=true&reason=r")
+                ask.until(
+                    lambda name=name: (
+                        "_service_maintenance"
+                        in ask.get(f"health/service/{name}", record=False).body.decode()
+                    ),
+                    "maintenance",
+                )
+                shown(name)
+            finally:
+                ask.put(f"agent/service/deregister/{body.get('ID', name)}")
+            shown(name, 0)
+
+    play(scenario)
