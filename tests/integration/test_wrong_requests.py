@@ -90,7 +90,7 @@ REQUESTS = [
     Wrong("PUT", "/v1/kv/a?cas=1&acquire=s", "x", 400, "Conflicting flags"),
     Wrong("PUT", "/v1/kv/a?acquire=s&release=s", "x", 400, "Conflicting flags"),
     Wrong("DELETE", "/v1/kv/a?recurse&cas=1", "", 400, "Conflicting flags"),
-    Wrong("PUT", "/v1/kv/a?acquire=nobody", "x", 500, 'raft apply failed: invalid session'),
+    Wrong("PUT", "/v1/kv/a?acquire=nobody", "x", 500, "raft apply failed: invalid session"),
     Wrong("PUT", "/v1/kv/a/../b", "x", 500, "invalid key name, path traversal is not allowed"),
     Wrong("PUT", "/v1/kv/%20a", "x", 500, "invalid key name, leading/trailing spaces"),
     Wrong(
@@ -196,7 +196,7 @@ REQUESTS = [
     Wrong("PUT", "/v1/event/fire/a?tag=x", "", 500, "Cannot provide tag filter"),
     Wrong("PUT", "/v1/event/fire/a?node=(", "", 500, "Invalid node filter"),
     Wrong("PUT", "/v1/event/fire/a", "x" * 301, 413, ""),
-    Wrong("GET", "/v1/query/none", "", 404, "Query not found"),
+    Wrong("GET", "/v1/query/none", "", 500, "failed prepared query lookup: index error: UUID"),
     Wrong("GET", "/v1/query/none/execute", "", 404, "Query not found"),
     Wrong("POST", "/v1/query", "{}", 500, ""),
     Wrong("GET", "/v1/coordinate/node/none", "", 404, ""),
