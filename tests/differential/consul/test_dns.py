@@ -240,3 +240,56 @@ def test_reverse(play: Play) -> None:
         drop(ask, "dr1", "dr6", "drn")
 
     play(scenario)
+
+
+def test_odd_registrations(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        odd = ("do space", "do_under", "do.dot", "do" + "x" * 61, "DoUpper", "do\\x")
+        for number, node in enumerate(odd):
+            put(ask, node, f"198.51.100.{80 + number}", {"Service": "dodd", "Port": number})
+        put(ask, "do1", "198.51.100.90", {"Service": "do one", "Port": 1})
+        put(ask, "do1", "198.51.100.90", {"Service": "dotag", "Tags": ["a b", "", "A.B"]})
+        put(ask, "do1", "198.51.100.90", {"Service": "dobad", "Address": "not a name!", "Port": 1})
+        put(
+            ask,
+            "do1",
+            "198.51.100.90",
+            {"Service": "doempty", "Address": "www.example.", "Port": 1},
+        )
+        put(ask, "do1", "198.51.100.90", {"Service": "dozero", "Address": "0.0.0.0", "Port": 0})
+        put(ask, "do1", "198.51.100.90", {"Service": "domapped", "Address": "::ffff:192.0.2.1"})
+        put(ask, "do1", "198.51.100.90", {"Service": "doweights", "Weights": {"Passing": 70000}})
+        found = {"Names with spaces or backslashes, in DNS": ["*"]}
+        dig_all(ask, "dodd.service.consul", ("A",), edns=4096)
+        for node in odd:
+            quoted = found if set(node) & {" ", "\\"} else None
+            name = node.replace("\\", r"\\")
+            dig_all(ask, f"{name}.node.consul", ("A",), {"A": quoted or {}}, edns=1232)
+        for name in ("dobad", "doempty", "dozero", "domapped"):
+            dig_all(ask, f"{name}.service.consul", ("A", "AAAA", "SRV"))
+        dig_all(ask, "do one.service.consul", ("A", "SRV"), {"A": found, "SRV": found})
+        dig_all(ask, "a b.dotag.service.consul", ("A",), {"A": found})
+        dig_all(ask, "a.b.dotag.service.consul", ("A",))
+        drop(ask, *odd, "do1")
+
+    play(scenario)
+
+
+def test_the_mesh(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        proxy = {"Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "dm"}, "Port": 2}
+        put(ask, "dm1", "198.51.100.95", {"Service": "dm", "Port": 1})
+        put(ask, "dm1", "198.51.100.95", {"Service": "dm-proxy", **proxy})
+        native = {"Service": "dmnative", "Port": 3, "Connect": {"Native": True}}
+        put(ask, "dm2", "198.51.100.96", native)
+        gateway = {"Service": "dmgate", "Port": 4, "Kind": "mesh-gateway"}
+        put(ask, "dm2", "198.51.100.96", gateway)
+        for name in ("dm", "dm-proxy", "dmnative", "dmgate"):
+            dig_all(ask, f"{name}.service.consul", ("A", "SRV"))
+            dig_all(ask, f"{name}.connect.consul", ("A", "SRV"))
+        dig_all(ask, "dm.connect.dc1.dc.consul", ("A", "SRV"))
+        dig_all(ask, "tag.dm.connect.consul", ("A",))
+        dig_all(ask, "dm.ingress.consul", ("A",))
+        drop(ask, "dm1", "dm2")
+
+    play(scenario)

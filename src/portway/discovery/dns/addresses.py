@@ -18,7 +18,9 @@ Address = bytes | Labels
 def read_address(text: str) -> Address:
     """An address of the catalog; empty when it is neither an IP address nor a name."""
     try:
-        return ipaddress.ip_address(text).packed
+        address = ipaddress.ip_address(text)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).packed
     except ValueError:
         labels = labels_of(text)
         return labels if is_name(labels) else ()
