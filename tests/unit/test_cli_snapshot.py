@@ -63,7 +63,7 @@ def test_save_by_the_name_of_the_agent(agent: FakeAgent, consul: Consul) -> None
     [
         (Reply(b"No cluster leader", 500), "Error saving snapshot: Unexpected response code: 500"),
         (Reply(SNAPSHOT[:200]), "Error verifying snapshot file: failed to read snapshot file: "),
-        (Reply(b""), "Error verifying snapshot file: failed to read snapshot file: "),
+        (Reply(b""), "Error verifying snapshot file: failed to decompress snapshot: EOF"),
     ],
 )
 def test_what_cannot_be_verified_is_not_kept(
@@ -98,7 +98,7 @@ def test_inspect(consul: Consul) -> None:
         f" Size         {len(STATE)}",
         " Index        42",
         " Term         2",
-        " Version      1",
+        " Version      2",
     ]
     assert [line.split() for line in blocks[1]] == [
         ["Type", "Count", "Size"],

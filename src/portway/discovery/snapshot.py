@@ -38,7 +38,8 @@ class Meta(msgspec.Struct, rename="pascal"):
     size: int
     format: str = ""
     term: int = 2
-    version: int = 1
+    version: int = 2
+    """Not Raft's 1, so that Consul refuses the file; it stops when it cannot read a state."""
     configuration_index: int = 1
 
 
@@ -130,6 +131,8 @@ def read(data: bytes) -> Archive:
 
 def _members(data: bytes) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
+    if len(data) < _GZIP_HEAD and data[:2] in (b"", b"\x1f\x8b"):
+        raise SnapshotError(f"failed to decompress snapshot: {'unexpected ' if data else ''}EOF")
     inflated = _Inflated(data)
     try:
         # As a stream: what is said of sizes is judged before so much is read.
