@@ -23,6 +23,7 @@ def short(agent: FakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     agent.answer("GET", "/agent/self", SELF)
     agent.answer("GET", "/agent/host", {"CPU": []})
+    agent.answer("GET", "/operator/raft/configuration", {"Servers": []})
     agent.answer("GET", "/agent/members", [{"Name": "n"}])
     agent.answer("GET", "/agent/metrics", {"Gauges": []})
     agent.answer("GET", "/agent/monitor", b"one\ntwo\n")
@@ -41,7 +42,7 @@ def test_an_archive_of_everything(consul: Consul, tmp_path: Path) -> None:
         "          Interval: '100ms'",
         "          Duration: '300ms'",
         f"            Output: '{archive.name}'",
-        "           Capture: 'agent, host, members, metrics, logs'",
+        "           Capture: 'metrics, logs, host, agent, members'",
     ]
     assert lines[-1] == f"Saved debug archive: {archive.name}"
     folder = archive.name.removesuffix(".tar.gz")
@@ -49,18 +50,22 @@ def test_an_archive_of_everything(consul: Consul, tmp_path: Path) -> None:
         packed.extractall(tmp_path, filter="data")
     names = {path.name for path in (tmp_path / folder).iterdir()}
     files = {"agent.json", "host.json", "members.json", "metrics.json", "consul.log", "index.json"}
+    files |= {"ports.json", "listpeers.json"}
     assert names == files
     assert json.loads((tmp_path / folder / "agent.json").read_text()) == SELF
     assert (tmp_path / folder / "consul.log").read_bytes() == b"one\ntwo\n"
     metrics = (tmp_path / folder / "metrics.json").read_text().splitlines()
     assert [json.loads(line) for line in metrics] == [{"Gauges": []}] * 3
     assert json.loads((tmp_path / folder / "index.json").read_text())["Targets"] == [
-        "agent",
-        "host",
-        "members",
         "metrics",
         "logs",
+        "host",
+        "agent",
+        "members",
     ]
+    assert (tmp_path / folder / "listpeers.json").read_text().startswith("Node  ID")
+    ports = json.loads((tmp_path / folder / "ports.json").read_text())
+    assert {*ports} == {"Open", "Closed"}
 
 
 def test_a_directory_of_some_things(agent: FakeAgent, consul: Consul, tmp_path: Path) -> None:
@@ -71,6 +76,8 @@ def test_a_directory_of_some_things(agent: FakeAgent, consul: Consul, tmp_path: 
     assert {path.name for path in (tmp_path / "found/it").iterdir()} == {
         "members.json",
         "index.json",
+        "listpeers.json",
+        "ports.json",
     }
     assert err.splitlines() == [
         "pprof: left out, since the agent is not a Go program",
@@ -88,7 +95,7 @@ def test_a_directory_of_some_things(agent: FakeAgent, consul: Consul, tmp_path: 
             ["-duration=1s", "-interval=2s"],
             "==> Capture validation failed: duration (1s) must be longer than interval (2s)",
         ),
-        (["-capture=all"], "==> Capture validation failed: target not found: all; valid: agent, "),
+        (["-capture=all"], "==> Capture validation failed: target not found: all; valid: "),
         (["-output=there"], "output directory already exists: there.tar.gz"),
         (
             ["-output=there/x/y"],

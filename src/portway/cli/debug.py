@@ -18,11 +18,13 @@ from portway.cli.child import interruptible
 from portway.cli.client import ApiError, Client
 from portway.cli.command import BOOL, DURATION, Wrong, command, fail, flag
 from portway.cli.duration import show
+from portway.cli.operator_raft import peers_shown
 from portway.cli.output import go_json
+from portway.cli.troubleshoot import PORTS, tried
 
 _STATIC = {
-    "agent": ("agent/self", {}),
     "host": ("agent/host", {}),
+    "agent": ("agent/self", {}),
     "members": ("agent/members", {"wan": "1"}),
 }
 _OVER_TIME = ("metrics", "logs")
@@ -114,7 +116,7 @@ def debug(
 
 
 def _targets(capture: tuple[str, ...]) -> list[str]:
-    known = [*_STATIC, *_OVER_TIME]
+    known = [*_OVER_TIME, *_STATIC]
     given = [_RENAMED.get(name, name) for one in capture for name in one.split(",")]
     for name in given:
         if name not in known and name != _NOT_OURS:
@@ -134,6 +136,8 @@ def _record(
             for name in targets:
                 if name in _STATIC:
                     _once(client, folder, name)
+            _ports(folder)
+            _peers(client, folder)
             if "logs" in targets:
                 stack.callback(_follow_log(client, folder / "consul.log"))
             if any(name in _OVER_TIME for name in targets):
@@ -149,6 +153,24 @@ def _once(client: Client, folder: Path, name: str) -> None:
         _write(folder / f"{name}.json", client.get(path, params).json())
     except ApiError as error:
         click.echo(f"Static capture failed: {name}: {error}", err=True)
+
+
+def _ports(folder: Path) -> None:
+    """Which of the ports that servers have by default are open on this machine."""
+    found = tried("localhost", PORTS.split(","))
+    tree = {
+        "Open": [port for port, is_open in found.items() if is_open] or None,
+        "Closed": [port for port, is_open in found.items() if not is_open] or None,
+    }
+    _write(folder / "ports.json", tree)
+
+
+def _peers(client: Client, folder: Path) -> None:
+    """The servers, as ``operator raft list-peers`` shows them; the file has Consul's name."""
+    try:
+        (folder / "listpeers.json").write_text(peers_shown(client))
+    except ApiError as error:
+        click.echo(f"Raft list peers capture failed: {error}", err=True)
 
 
 def _intervals(client: Client, metrics: Path | None, duration: float, interval: float) -> None:

@@ -16,7 +16,12 @@ def list_peers(client: Client, args: tuple[str, ...]) -> None:
     """List the servers of the cluster, and how far each is behind the leader."""
     no_arguments(args)
     with failing("Error getting peers: Failed to retrieve raft configuration"):
-        peers = client.get("operator/raft/configuration").json()["Servers"]
+        click.echo(peers_shown(client))
+
+
+def peers_shown(client: Client) -> str:
+    """The servers of the cluster as a table. Raises ApiError."""
+    peers = client.get("operator/raft/configuration").json()["Servers"]
     last = max((peer.get("LastIndex", 0) for peer in peers if peer["Leader"]), default=0)
     rows = [_HEADER]
     for peer in peers:
@@ -28,7 +33,7 @@ def list_peers(client: Client, args: tuple[str, ...]) -> None:
         voter = "true" if peer["Voter"] else "false"
         who = [peer["Node"], peer["ID"], peer["Address"], state, voter]
         rows.append([*who, str(protocol), str(index), trails])
-    click.echo(table(rows))
+    return table(rows)
 
 
 @command("remove-peer", server=True)

@@ -45,14 +45,7 @@ def put(
         raise Wrong(f"Error! Too many arguments (expected 1 or 2, got {len(args)})")
     if (acquire or release) and not session:
         raise Wrong("Error! Missing -session (required with -acquire and -release)")
-    key = args[0]
-    try:
-        content = data(args[1]) if len(args) > 1 else b""
-        content = decoded(content) if base64 else content
-    except OSError as error:
-        fail(f"Error! {error}")
-    except ValueError as error:
-        fail(f"Error! Cannot base 64 decode data: {error}")
+    key, content = args[0], _content(args[1:], base64)
     if key.startswith("/"):
         fail(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {key}")
     params: dict[str, object] = {"flags": flags} if flags else {}
@@ -70,7 +63,8 @@ def put(
     else:
         failed = "Error! Did not write data"
     try:
-        written = client.put(f"kv/{key}", params, content).json()
+        answer = client.put(f"kv/{key}", params, content)
+        written = answer.json()
     except ApiError as error:
         fail(
             f"Error! Did not write to {key}: {error}"
@@ -79,7 +73,20 @@ def put(
         )
     if written is not True:
         fail(failed)
+    if warning := answer.headers.get("X-Consul-KV-Warning"):
+        click.echo(f"Warning: {warning}", err=True)
     click.echo(done)
+
+
+def _content(args: tuple[str, ...], base64: bool) -> bytes:
+    """The value that the argument after the key stands for. Raises Failed."""
+    try:
+        content = data(args[0]) if args else b""
+        return decoded(content) if base64 else content
+    except OSError as error:
+        fail(f"Error! {error}")
+    except ValueError as error:
+        fail(f"Error! Cannot base 64 decode data: {error}")
 
 
 @command("delete", "KEY_OR_PREFIX", server=True)
