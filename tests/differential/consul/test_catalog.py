@@ -591,3 +591,41 @@ def test_services_of_gateways(play: Play) -> None:
         ask.get("catalog/gateway-services/cat-gw-in")
 
     play(scenario)
+
+
+def test_spellings_of_fields(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        with nodes(ask, "cat-sp"):
+            for body in (
+                {"NODE": "cat-sp", "ADDRESS": "10.1.0.1"},
+                {"Node": "cat-sp", "Address": "10.1.0.1", "nodemeta": {"a": "c"}},
+                node("cat-sp", Service={"service": "cat-sp", "port": 1, "tags": ["a"]}),
+                node("cat-sp", Service={"Service": "cat-sp", "EnableTagOverride": True}),
+                node("cat-sp", Service={"Name": "cat-sp"}),
+                node("cat-sp", Service={"Service": "cat-sp", "Check": {"TTL": "1s"}}),
+                node("cat-sp", Service={"Service": "cat-sp", "CreateIndex": 7}),
+                node("cat-sp", Check={"checkid": "c", "serviceid": "cat-sp"}),
+                node("cat-sp", Check={"CheckID": "d", "Interval": "10s", "Timeout": "1s"}),
+                node("cat-sp", Check={"CheckID": "f", "Status": None}),
+                node("cat-sp", Check=None, Service=None, Checks=None, NodeMeta=None),
+                node("cat-sp", CreateIndex=1),
+                node("cat-sp", WriteRequest={}),
+            ):
+                ask.put("catalog/register", body)
+                show(ask, "cat-sp", "cat-sp")
+            for body in (
+                {"Node": "cat-sp", "SkipNodeUpdate": "true"},
+                node("cat-sp", Service={"Service": "cat-sp", "Port": "80"}),
+                node("cat-sp", Service={"Service": "cat-sp", "Meta": {"a": 1}}),
+                node("cat-sp", Check={"CheckID": "e", "Interval": 5}),
+            ):
+                ask.put("catalog/register", body, differs=TEXT)
+            for body in (
+                {"Node": "cat-sp", "Address": "10.1.0.1", "node_meta": {"a": "b"}},
+                node("cat-sp", Service={"Service": "cat-sp", "enable_tag_override": True}),
+                node("cat-sp", Check={"check_id": "a"}),
+                node("cat-sp", Token="x"),
+            ):
+                ask.put("catalog/register", body, differs=REFUSED)
+
+    play(scenario)

@@ -150,6 +150,8 @@ class _Register(Wire):
     skip_node_update: bool = False
     locality: Locality | None = None
     peer_name: str = ""
+    create_index: int = 0
+    modify_index: int = 0
 
 
 class _Deregister(Wire):
