@@ -26,7 +26,7 @@ async def stats(runtime: Runtime) -> dict[str, dict[str, str]]:
         "build": {"prerelease": "", "revision": REVISION, "version": CONSUL},
         "consul": {
             "acl": "enabled" if config.acl.enabled else "disabled",
-            "bootstrap": "true",
+            "bootstrap": str(config.bootstrap or config.bootstrap_expect == 1).lower(),
             "known_datacenters": "1",
             "leader": "true",
             "leader_addr": f"{config.advertise_lan}:{config.ports.server}",

@@ -198,10 +198,14 @@ class World:
 
 @contextmanager
 def agent(
-    program: Sequence[str], directory: Path, config: Config, flags: Sequence[str] = ("-dev",)
+    program: Sequence[str],
+    directory: Path,
+    config: Config,
+    flags: Sequence[str] = ("-dev",),
+    ports: dict[str, int] | None = None,
 ) -> Iterator[dict[str, int]]:
-    """Run an agent with free ports; gives their numbers by name."""
-    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    """Run an agent with free ports, or with ``ports``; gives their numbers by name."""
+    ports = ports or dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     base = {
         "node_name": "node-1",
         "node_id": NODE_ID,

@@ -90,6 +90,7 @@ class AgentApi:
         self._require(request, "read")
         runtime = self._runtime
         config = runtime.config
+        plain, secure = config.ports.grpc, config.grpc_tls_port
         basic = {
             "Datacenter": config.datacenter,
             "PrimaryDatacenter": config.primary_datacenter,
@@ -111,11 +112,8 @@ class AgentApi:
                 "Meta": runtime.node().meta,
                 "xDS": {
                     "SupportedProxies": {"envoy": ["1.40.0"]},
-                    "Port": max(config.ports.grpc, 0),
-                    "Ports": {
-                        "Plaintext": max(config.ports.grpc, 0),
-                        "TLS": max(config.grpc_tls_port, 0),
-                    },
+                    "Port": plain if secure <= 0 else secure,
+                    "Ports": {"Plaintext": plain, "TLS": secure},
                 },
             }
         )
