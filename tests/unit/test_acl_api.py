@@ -17,7 +17,6 @@ from portway.discovery.acl import ANONYMOUS_ID, AclSettings, Resolver
 from portway.discovery.acl import tokens as token_operations
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import App, Context, Settings, all_routes
-from portway.discovery.api.acl import legacy
 from portway.discovery.server import Server
 from portway.store.sqlite import open_sqlite
 
@@ -405,7 +404,7 @@ MANAGEMENT = "00000000-0000-0000-0000-000000000001"
         ),
         ("PUT", "binding-rule/x", {}, 500, "Binding Rule ID invalid UUID"),
         ("DELETE", f"binding-rule/{ROOT}", None, 404, "Cannot find binding rule to delete"),
-        ("POST", "login", {}, 500, "Invalid Login request: Missing auth parameters"),
+        ("POST", "login", {}, 403, 'ACL not found: auth method "" not found'),
         (
             "POST",
             "login",
@@ -631,7 +630,6 @@ async def test_disabled(tmp_path: Path, agent: Agent) -> None:
         route.path
         for route in agent.app.router.routes
         if route.path.startswith(("/v1/acl/", "/v1/internal/acl/"))
-        and legacy not in route.methods.values()  # gone either way
     }
     assert len(paths) > 20
     for route in agent.app.router.routes:

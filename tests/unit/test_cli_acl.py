@@ -139,7 +139,8 @@ def test_beginnings_of_ids(agent: FakeAgent, consul: Consul, ids: list[str], tex
 
 def test_binding_rules(agent: FakeAgent, consul: Consul) -> None:
     variables = {"BindVars": {"Name": "${value.app}"}}
-    agent.answer("PUT", "/acl/binding-rule", {**RULE, **variables})
+    shown = {"BindVars": {"name": "${value.app}"}}
+    agent.answer("PUT", "/acl/binding-rule", {**RULE, **shown})
     done = consul(
         "acl", "binding-rule", "create", "-method=ci", "-bind-type=templated-policy",
         "-bind-name=builtin/service", "-bind-vars=name=${value.app}", "-meta",

@@ -25,9 +25,9 @@ def _lines(rule: Row, meta: bool) -> Iterator[str]:
     yield _label("BindType", rule.get("BindType", ""))
     yield _label("BindName", rule.get("BindName", ""))
     variables = rule.get("BindVars") or {}
-    if variables.get("Name"):
+    if variables.get("name"):
         yield _label("BindVars", "")
-        yield f"     - Name: {variables['Name']}"
+        yield f"     - Name: {variables['name']}"
     yield _label("Selector", rule.get("Selector", ""))
     if meta:
         yield from formats.meta(rule, _label, hashed=False)

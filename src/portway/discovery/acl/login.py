@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from datetime import datetime
 
 from portway.config import Duration
@@ -35,8 +36,6 @@ async def verify(
     acl: Acl, validator: JwtValidator, request: LoginRequest
 ) -> tuple[AuthMethod, Identity]:
     """Check a credential. Raises AclError, PermissionDeniedError when it is not good."""
-    if not request.auth_method:
-        raise AclError("Invalid Login request: Missing auth parameters")
     method = acl.method(request.auth_method)
     if method is None:
         raise UnknownMethodError(f'ACL not found: auth method "{request.auth_method}" not found')
@@ -88,13 +87,13 @@ def _selects(rule: BindingRule, identity: Identity) -> bool:
 def _bind(
     acl: Acl, rule: BindingRule, identity: Identity, wanted: TokenRequest, datacenter: str
 ) -> None:
-    variables = {f"value.{name}": value for name, value in identity.values.items()}
+    # What the credential lacks is empty.
+    variables: defaultdict[str, str] = defaultdict(str)
+    variables.update((f"value.{name}", value) for name, value in identity.values.items())
     name = interpolated(rule.bind_name, variables)
     variable = interpolated(rule.bind_vars.name, variables) if rule.bind_vars else ""
     if not valid_bind(rule.bind_type, name, variable):
-        raise AclError(
-            f'Failed to bind: computed "{rule.bind_type}" bind name is invalid: "{name}"'
-        )
+        raise AclError(f'invalid bind name: "{name}"')
     if rule.bind_type == "service":
         wanted.service_identities.append(ServiceIdentity(name))
     elif rule.bind_type == "node":

@@ -143,10 +143,12 @@ def delete_rule(acl: Acl, draft: Draft, rule_id: str) -> None:
 def _check_bind(request: BindingRuleRequest, variables: frozenset[str]) -> None:
     if not request.bind_type:
         raise AclError("Invalid Binding Rule: no BindType is set")
-    if request.bind_type not in BIND_TYPES:
-        raise AclError(f'Invalid Binding Rule: unknown BindType "{request.bind_type}"')
     if not request.bind_name:
         raise AclError("Invalid Binding Rule: no BindName is set")
+    wrong = "Invalid Binding Rule: invalid BindName or BindVars: "
+    if request.bind_type not in BIND_TYPES:
+        raise AclError(f'{wrong}invalid Binding Rule: unknown BindType "{request.bind_type}"')
+    wrong += f'failed to validate bindType "{request.bind_type}": '
     if request.bind_vars is not None and request.bind_type != "templated-policy":
         raise AclError(
             "invalid Binding Rule: BindVars cannot be set when bind type is not templated-policy."
@@ -158,11 +160,10 @@ def _check_bind(request: BindingRuleRequest, variables: frozenset[str]) -> None:
     except KeyError as error:
         known = ", ".join(sorted(variables)) or "none"
         raise AclError(
-            f'Invalid Binding Rule: invalid BindName: unknown variable "{error.args[0]}"; '
-            f"there are: {known}"
+            f"{wrong}unknown variable accessed: {error.args[0]}; there are: {known}"
         ) from None
     if not valid_bind(request.bind_type, name, variable):
-        raise AclError("Invalid Binding Rule: invalid BindName")
+        raise AclError(f'{wrong}invalid bind name: "{name}"')
 
 
 def valid_bind(bind_type: str, name: str, variable: str) -> bool:

@@ -58,7 +58,7 @@ class Resolver:
         self._local = {}
         if secret:
             rules = parse_rules(recovery_rules(node))
-            self._local[secret] = self._authorizer(Permissions((rules,)), "agent-recovery-token")
+            self._local[secret] = self._authorizer(Permissions((rules,)), f"agent-recovery:{node}")
 
     def resolve(self, secret: str) -> Authorizer:
         """What the token of a secret may do; an empty secret is the anonymous token's.

@@ -12,7 +12,7 @@ from portway.discovery.acl.requests import BootstrapRequest
 from portway.discovery.acl.resolve import utc_now
 from portway.discovery.api import acl_methods, acl_policies, acl_tokens
 from portway.discovery.api.acl_tokens import TURN, resolver_of, shown
-from portway.discovery.api.answer import Answer, json_answer, text_answer
+from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.decode import decode
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -88,21 +88,7 @@ async def replication(request: Request) -> Answer:
     )
 
 
-async def legacy(request: Request) -> Answer:
-    """What the access control before Consul 1.4 had: old clients are told that it is gone."""
-    message = f"Endpoint {request.path} for the legacy ACL system was removed in Consul 1.11."
-    return text_answer(message, 410)
-
-
 ROUTES = (
-    Route("/v1/acl/create", {"PUT": legacy}, access="none"),
-    Route("/v1/acl/update", {"PUT": legacy}, access="none"),
-    Route("/v1/acl/destroy/", {"PUT": legacy}, access="none"),
-    Route("/v1/acl/info/", {"GET": legacy}, access="none"),
-    Route("/v1/acl/clone/", {"PUT": legacy}, access="none"),
-    Route("/v1/acl/list", {"GET": legacy}, access="none"),
-    Route("/v1/acl/rules/translate", {"POST": legacy}, access="none"),
-    Route("/v1/acl/rules/translate/", {"GET": legacy}, access="none"),
     Route("/v1/acl/bootstrap", {"PUT": bootstrap}, access="none, once"),
     Route("/v1/acl/replication", {"GET": replication}, access="none"),
     *acl_tokens.ROUTES,

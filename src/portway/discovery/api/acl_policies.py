@@ -14,6 +14,7 @@ from portway.discovery.api.acl_tokens import (
     acl_of,
     named_role,
     resolver_of,
+    shown_synthetic,
 )
 from portway.discovery.api.answer import Answer, json_answer
 from portway.discovery.api.blocking import read
@@ -175,7 +176,7 @@ async def preview_template(request: Request) -> Answer:
     problem = problem_of(name, variables)
     if problem:
         raise bad_request(f'validation error for templated policy: "{name}": {problem}')
-    return json_answer(synthetic_policy(TemplatedPolicy(name, "", variables)))
+    return json_answer(shown_synthetic(synthetic_policy(TemplatedPolicy(name, "", variables))))
 
 
 def _rest(request: Request, missing: str) -> str:

@@ -18,7 +18,7 @@ from portway.discovery.api.decode import decode
 from portway.discovery.api.error import bad_request
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
-from portway.discovery.model.acl import HIDDEN, Role, Token
+from portway.discovery.model.acl import HIDDEN, Policy, Role, Token
 from portway.discovery.state import Acl, Reading
 
 TURN = "acl"
@@ -159,10 +159,10 @@ def _valid(reading: Reading[Token | None]) -> Token:
 def _expanded(request: Request, acl: Acl, answer: Token, token: Token) -> dict[str, Any]:
     resolver, settings = resolver_of(request), request.context.settings
     roles = resolver.roles(token)
-    policies = {policy.id: policy for policy in resolver.policies(token)}
+    policies: dict[str, object] = {policy.id: policy for policy in resolver.policies(token)}
     owners: list[Token | Role] = [token, *roles]
     for owner in owners:
-        policies |= {policy.id: policy for policy in synthetic_policies(owner)}
+        policies |= {one.id: shown_synthetic(one) for one in synthetic_policies(owner)}
     return {
         **msgspec.to_builtins(answer),
         "ExpandedPolicies": list(policies.values()) or None,
@@ -173,6 +173,11 @@ def _expanded(request: Request, acl: Acl, answer: Token, token: Token) -> dict[s
         "AgentACLDownPolicy": settings.down_policy,
         "ResolvedByAgent": settings.node_name,
     }
+
+
+def shown_synthetic(policy: Policy) -> dict[str, Any]:
+    """A policy made from a template as answers have it: it is not stored, so its indexes are 0."""
+    return {**msgspec.to_builtins(policy), "CreateIndex": 0, "ModifyIndex": 0}
 
 
 def named_role(acl: Acl, role: Role) -> Role:

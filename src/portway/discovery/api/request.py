@@ -116,7 +116,7 @@ class Request:
     @cached_property
     def token(self) -> str:
         """The secret of the caller's token: ``?token=``, then the two headers, then the default."""
-        token = self.param("token") or self.headers.get("x-consul-token", "")
+        token = self.param("token") or self.headers.get("x-consul-token", "").strip()
         if not token:
             scheme, _, value = self.headers.get("authorization", "").partition(" ")
             if scheme.lower() == "bearer":

@@ -128,7 +128,7 @@ class AuthMethod(Wire, kw_only=True):
     modify_index: int = field(name="ModifyIndex", default=0)
 
 
-class BindVars(msgspec.Struct, omit_defaults=True, rename="pascal"):
+class BindVars(msgspec.Struct, omit_defaults=True):
     """The variables of a templated policy that a binding rule hands out."""
 
     name: str = ""
