@@ -364,6 +364,18 @@ async def test_a_change_of_status_is_told_at_once() -> None:
     assert world.catalog.checks["disk"].status == PASSING
 
 
+async def test_why_a_new_check_fails_is_told_at_once() -> None:
+    world = World()
+    world.add_node_check("disk")
+    await world.sync.full()
+    world.sync.result("disk", "critical", "full")
+    await world.quiet()
+    assert world.catalog.checks["disk"].output == "full"
+    world.sync.result("disk", "critical", "still full")
+    await world.quiet()
+    assert world.catalog.checks["disk"].output == "full"
+
+
 async def test_a_change_of_output_alone_waits() -> None:
     world = World()
     world.add_node_check("disk")

@@ -99,14 +99,18 @@ class Sync:
         self._soon.set()
 
     def result(self, check_id: str, status: CheckStatus, output: str) -> None:
-        """A check has a result: tell the catalog now, or later when only the output changed."""
+        """A check has a result: tell the catalog now, or later when only the output changed.
+
+        The first reason why a check is critical is told at once.
+        """
         entry = self._local.checks.get(check_id)
         if entry is None or (entry.check.status, entry.check.output) == (status, output):
             return
         synced = entry.in_sync
+        explains = status == "critical" and not entry.check.output
         moved = self._local.set_status(check_id, status, output)
         wait = self._check_update_interval
-        if moved or wait <= 0:
+        if moved or explains or wait <= 0:
             if entry.deferred is not None:
                 entry.deferred.cancel()
                 entry.deferred = None
