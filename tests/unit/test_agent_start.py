@@ -15,7 +15,7 @@ from portway.agent.lean import without
 from portway.agent.logs import Log, module_of
 
 # What is needed later, or by some agents only, or not at all.
-HEAVY = {"aiodocker", "aiohttp", "cryptography", "grpc", "google", "h2", "jwt", "prometheus_client"}
+HEAVY = {"aiodocker", "aiohttp", "cryptography", "grpc", "google", "h2", "jwt"}
 HEAVY |= {"psutil", "rich", "starlette", "uvicorn", "watchfiles", "xds"}
 
 

@@ -48,10 +48,9 @@ def state_gauges(state: State, datacenter: str) -> Iterable[Gauge]:
     )
     yield Gauge("consul.state.billable_service_instances", float(billable), labels)
     yield Gauge("consul.state.peerings", 0.0, labels)
-    for kind in KINDS.values():
-        count = len(state.config.names(kind))
-        of_kind = (*labels, ("kind", kind_name(kind)))
-        yield Gauge("consul.state.config_entries", float(count), of_kind)
+    for entries in KINDS.values():
+        of_kind = (*labels, ("kind", kind_name(entries)))
+        yield Gauge("consul.state.config_entries", float(len(state.config.names(entries))), of_kind)
     ttls = sum(bool(session.ttl) for session in state.sessions.table.rows.values())
     yield Gauge("consul.session_ttl.active", float(ttls))
     revision = float(state.view.revision)

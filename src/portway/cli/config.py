@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from portway.cli.client import Client
+from portway.cli.client import ApiError, Client, StatusError
 from portway.cli.command import (
     UINT,
+    Failed,
     Wrong,
     command,
     fail,
@@ -17,11 +18,13 @@ from portway.cli.command import (
     flag,
     group,
     no_arguments,
-    one_argument,
 )
 from portway.cli.data import contents, data
 from portway.cli.output import print_json
 
+_UNDECODED = "Failed to decode config entry input: "
+_NO_KIND = "invalid config entry kind: "
+_REFUSED = "Request decoding failed: "
 _INSECURE = (
     "MutualTLSMode=permissive is insecure: connections without mutual TLS are let in. Set it to "
     "strict as soon as no client needs it any more."
@@ -61,20 +64,26 @@ def _cas(cas: bool, modify_index: int) -> dict[str, Any]:
 @flag("modify-index", UINT, "Index of the entry that -cas compares with.")
 def write(client: Client, args: tuple[str, ...], cas: bool, modify_index: int) -> None:
     """Write a config entry from a file in HCL or JSON; - is standard input."""
-    path = one_argument(
-        args, "Must provide exactly one positional argument to specify the config entry to write"
-    )
-    entry = _read(path)
+    if len(args) != 1:
+        raise Wrong(
+            "Must provide exactly one positional argument to specify the config entry to write"
+        )
+    entry = _read(args[0])
     kind = _field(entry, "kind")
     if not kind:
-        fail("Failed to decode config entry input: no Kind; every config entry needs one")
+        fail(f"{_UNDECODED}Payload does not contain a kind/Kind key at the top level")
     name = _field(entry, "name") or {"mesh": "mesh", "proxy-defaults": "global"}.get(kind, "")
     if _field(entry, "mutualtlsmode") == "permissive" or "permissive" in (
         entry.get("mutual_tls_mode"),
     ):
         click.echo(f"WARNING: {_INSECURE}", err=True)
-    with failing(f"Error writing config entry {kind}/{name}"):
+    try:
         done = client.put("config", _cas(cas, modify_index), entry).json()
+    except ApiError as error:
+        reason = error.body if isinstance(error, StatusError) else ""
+        if reason.startswith(_REFUSED):
+            fail(_UNDECODED + reason.removeprefix(_REFUSED))
+        raise Failed(f"Error writing config entry {kind}/{name}: {error}") from None
     if done is not True:
         fail(f"Config entry not updated: {kind}/{name}")
     click.echo(f"Config entry written: {kind}/{name}")
@@ -90,8 +99,13 @@ def read(client: Client, args: tuple[str, ...], kind: str, name: str) -> None:
         raise Wrong("Must specify the -kind parameter")
     if not name:
         raise Wrong("Must specify the -name parameter")
-    with failing(f"Error reading config entry {kind}/{name}"):
+    try:
         entry = client.get(f"config/{kind}/{name}").json()
+    except ApiError as error:
+        body = error.body if isinstance(error, StatusError) else ""
+        reason = body if body.startswith(_NO_KIND) else str(error)
+        raise Failed(f"Error reading config entry {kind}/{name}: {reason}") from None
+    entry.pop("Hash", None)  # of the stored entry; it is no part of one that is written
     print_json(entry, "\t")
 
 
@@ -140,7 +154,7 @@ def delete(
         kind, name = _field(entry, "kind"), _field(entry, "name")
         name = name or {"mesh": "mesh", "proxy-defaults": "global"}.get(kind, "")
     if not kind:
-        raise Wrong("Must specify the -kind parameter")
+        raise Wrong("Must specify the -kind or -filename parameter")
     if not name:
         raise Wrong("Must specify the -name parameter")
     if cas and not modify_index:

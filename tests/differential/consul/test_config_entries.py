@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .conftest import GUARDED, MANAGEMENT, Play
+from .facts import of_json
 from .world import World
 
 _SINGLE = {"proxy-defaults": "global", "mesh": "mesh", "exported-services": "default"}
@@ -274,3 +275,114 @@ def test_rights_on_entries(play: Play) -> None:
         ask.delete(f"acl/policy/{policy_id}", record=False)
 
     play(scenario, GUARDED, token=MANAGEMENT)
+
+
+_HCL = """
+Kind = "service-resolver"
+Name = "cfg-cli"
+DefaultSubset = "v1"
+Subsets = {
+  v1 = { Filter = "Service.Meta.version == v1" }
+  "v2" = { Filter = "Service.Meta.version == v2" OnlyPassing = true }
+}
+Failover = { "*" = { Datacenters = ["dc2", "dc3"] } }
+ConnectTimeout = "15s"
+"""
+_BLOCKS = """
+kind = "service-router"
+name = "cfg-cli"
+routes {
+  match {
+    http {
+      path_prefix = "/admin"
+      header {
+        name = "x"
+        exact = "y"
+      }
+    }
+  }
+  destination {
+    prefix_rewrite = "/"
+    num_retries = 3
+    request_timeout = "5s"
+  }
+}
+routes {
+  match {
+    http {
+      methods = ["put"]
+    }
+  }
+}
+"""
+
+
+def test_words(play: Play, tmp_path: Path) -> None:
+    def scenario(ask: World) -> None:
+        ask.names.add(str(tmp_path), "directory")
+
+        def write(name: str, content: str, *flags: str, **options: Any) -> None:
+            file = tmp_path / name
+            file.write_text(content)
+            ask.cli("config", "write", *flags, str(file), **options)
+
+        def say(*words: str, **options: Any) -> None:
+            ask.cli("config", *words, **options)
+
+        write(
+            "defaults.json", '{"Kind": "service-defaults", "Name": "cfg-cli", "Protocol": "http"}'
+        )
+        write("resolver.hcl", _HCL)
+        write("router.hcl", _BLOCKS)
+        write("mesh.hcl", 'Kind = "mesh"\nTransparentProxy { MeshDestinationsOnly = true }\n')
+        for kind, name in (
+            *(("service-resolver", "cfg-cli"), ("service-router", "cfg-cli"), ("mesh", "mesh")),
+        ):
+            done = ask.cli("config", "read", f"-kind={kind}", f"-name={name}", record=False)
+            read = json.loads(done.out or "null")
+            ask.note(f"consul config read {kind}", of_json(read, ask.names))
+        say("list", "-kind", "service-resolver")
+        say("list", "-kind", "sameness-group")
+        say(
+            "write", "-", stdin='{"Kind": "service-defaults", "Name": "cfg-in", "Protocol": "http"}'
+        )
+        say("write", "-cas", "-modify-index=0", "-", stdin='Kind="service-defaults" Name="cfg-c"')
+        say("write", "-cas", "-modify-index=9", "-", stdin=_HCL.replace("15s", "16s"))
+        say("write", "-cas", "-", stdin=_HCL)
+        say("write", "-modify-index=3", "-", stdin=_HCL)
+        for content in (
+            *("", "{", 'Name = "x"', 'Kind = "nope"', 'Kind = "service-defaults"'),
+            *('Kind = "service-splitter" Name = "q"',),
+            'Kind = "service-defaults" Name = "cfg-x" Protocol = "nope"',
+        ):
+            go = {"Errors of Go's libraries": ["err.*"]} if content == "{" else None
+            say("write", "-", stdin=content, differs=go)
+        say("write")
+        say("write", "a", "b")
+        say("write", str(tmp_path / "missing"))
+        say("read")
+        say("read", "-kind", "service-defaults")
+        say("read", "-name", "x")
+        say("read", "-kind", "service-defaults", "-name", "cfg-none")
+        say("read", "-kind", "nope", "-name", "x")
+        say("list")
+        say("list", "-kind", "nope")
+        say("list", "-kind", "service-defaults", "-filter", "Name == `cfg-cli`")
+        say("delete")
+        say("delete", "-kind", "service-defaults")
+        say("delete", "-kind", "nope", "-name", "x")
+        say("delete", "-kind", "service-defaults", "-name", "cfg-none")
+        say("delete", "-kind", "service-defaults", "-name", "cfg-cli")
+        say("delete", "-kind", "service-router", "-name", "cfg-cli", "-cas", "-modify-index=1")
+        say("delete", "-kind", "service-router", "-name", "cfg-cli", "-cas")
+        say("delete", "-kind", "service-router", "-name", "cfg-cli", "-modify-index=1")
+        say("delete", "-filename", str(tmp_path / "router.hcl"))
+        say("delete", "-filename", str(tmp_path / "missing"))
+        say("delete", "-kind", "service-resolver", "-name", "cfg-cli")
+        say("delete", "-kind", "mesh", "-name", "mesh")
+        for name in ("cfg-cli", "cfg-in", "cfg-c"):
+            say("delete", "-kind=service-defaults", f"-name={name}")
+        say("list", "-kind", "service-resolver")
+        say("nope")
+
+    play(scenario, mixed=True)

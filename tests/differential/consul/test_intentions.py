@@ -156,8 +156,10 @@ def test_permissions(play: Play) -> None:
         ask.put("config", keys, record=False)
         source = {"Name": "p-a", "Action": "allow"}
         needed = {"Providers": [{"Name": "p-jwt", "VerifyClaims": [{"Path": ["a"], "Value": "b"}]}]}
-        entry = {"Kind": "service-intentions", "Name": "p-b", "Sources": [source], "JWT": needed}
-        ask.put("config", entry)
+        ask.put(
+            "config",
+            {"Kind": "service-intentions", "Name": "p-b", "Sources": [source], "JWT": needed},
+        )
         ask.get("config/service-intentions/p-b")
         _one(ask, _exact("p-a", "p-b"))
         ask.get(_PATH)
