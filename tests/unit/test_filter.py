@@ -231,7 +231,8 @@ PREFIX = "Failed to create boolean expression evaluator: "
         ),
         (
             'Service matches "("',
-            'Failed to compile regular expression "(": error parsing regexp: missing closing ): `(`',
+            'Failed to compile regular expression "(": error parsing regexp: '
+            "missing closing ): `(`",
         ),
         (
             " or ".join(["Port == 1"] * (MAX_MATCHES + 1)),
@@ -403,6 +404,8 @@ def values(obj: Any, selector: tuple[str, ...]) -> list[Any]:
 
 def holds(match: Match, value: Any) -> bool:
     if value is ABSENT:
+        if match.operator is Operator.MATCHES:
+            return True
         return match.negated is not (match.operator is Operator.EMPTY)
 
     def like(sample: Any) -> Any:

@@ -28,7 +28,7 @@ GUARDED = {
 """Access control that denies everything but to MANAGEMENT."""
 
 NEWER = "Consul 1.22"
-"""In the place of a row: what 1.22 does, which Portway is measured by, and 1.21, which runs, not."""
+"""In the place of a row: what 1.22 does, which Portway claims to be, and 1.21, which runs, not."""
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility-consul.md"
 

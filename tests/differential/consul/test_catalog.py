@@ -229,17 +229,19 @@ def test_proxies(play: Play) -> None:
             ask.get("catalog/connect/cat-web-proxy")
             ask.get("health/ingress/cat-web")
             proxy = {"Kind": "connect-proxy", "Service": "p", "Port": 1}
-            for upstreams in (
+            lists: tuple[list[dict[str, Any]], ...] = (
                 [{}],
                 [{"DestinationName": "*", "LocalBindPort": 1}],
                 [{"DestinationName": "a"}],
                 [{"DestinationName": "a", "LocalBindPort": 1}] * 2,
                 [{"DestinationName": one, "LocalBindPort": 1} for one in "ab"],
                 [{"DestinationName": "a", "LocalBindPort": 1, "LocalBindSocketPath": "/x"}],
-            ):
+            )
+            block: dict[str, Any]
+            for upstreams in lists:
                 block = {"DestinationServiceName": "cat-web", "Upstreams": upstreams}
                 ask.put("catalog/register", node("cat-11", Service={**proxy, "Proxy": block}))
-            for block in (
+            blocks: tuple[dict[str, Any], ...] = (
                 {"DestinationServiceName": "*"},
                 {"DestinationServiceName": " "},
                 {"DestinationServiceName": "a", "Expose": {"Paths": [{}]}},
@@ -247,7 +249,8 @@ def test_proxies(play: Play) -> None:
                     "DestinationServiceName": "a",
                     "Expose": {"Paths": [{"Path": "/", "ListenerPort": 1}] * 2},
                 },
-            ):
+            )
+            for block in blocks:
                 ask.put("catalog/register", node("cat-11", Service={**proxy, "Proxy": block}))
             for kind in ("mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway"):
                 block = {"DestinationServiceName": "a", "LocalServicePort": 1}
@@ -263,7 +266,7 @@ def test_checks(play: Play) -> None:
     def scenario(ask: World) -> None:
         with nodes(ask, "cat-6"):
             ask.put("catalog/register", node("cat-6", Service={"Service": "cat-c", "Tags": ["t"]}))
-            for fields in (
+            registrations: tuple[dict[str, Any], ...] = (
                 {"Check": {"Name": "plain"}},
                 {"Check": {"CheckID": "c1", "Status": "passing", "Notes": "n", "Output": "o"}},
                 {"Check": {"CheckID": "c2", "ServiceID": "cat-c", "Status": "warning"}},
@@ -347,7 +350,8 @@ def test_checks(play: Play) -> None:
                     "Service": {"ID": "other", "Service": "cat-c"},
                     "Check": {"Name": "c10", "ServiceID": "other"},
                 },
-            ):
+            )
+            for fields in registrations:
                 ask.put("catalog/register", node("cat-6", **fields))
                 show(ask, "cat-6", "cat-c", "cat-d")
             wrong = {"CheckID": "c8", "Definition": {"Interval": "nonsense"}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .conftest import GUARDED, MANAGEMENT, Play
 from .test_catalog import node, nodes
 from .world import World
@@ -235,6 +237,10 @@ def test_services_of_the_agent_in_the_catalog(play: Play) -> None:
             ask.get(f"health/checks/{name}")
             ask.get(f"catalog/connect/{name}")
 
+        def maintained(name: str) -> bool:
+            found = ask.get(f"health/service/{name}", record=False).body
+            return b"_service_maintenance" in found
+
         for body in (
             {"Name": "hea-plain"},
             {
@@ -264,13 +270,7 @@ def test_services_of_the_agent_in_the_catalog(play: Play) -> None:
                 ask.put("agent/service/register", body)
                 shown(name)
                 ask.put(f"agent/service/maintenance/{body.get('ID', name)}?enable=true&reason=r")
-                ask.until(
-                    lambda name=name: (
-                        "_service_maintenance"
-                        in ask.get(f"health/service/{name}", record=False).body.decode()
-                    ),
-                    "maintenance",
-                )
+                ask.until(partial(maintained, name), "maintenance")
                 shown(name)
             finally:
                 ask.put(f"agent/service/deregister/{body.get('ID', name)}")
