@@ -256,12 +256,16 @@ FLAGS = {
     "-data_dir=x": "flag provided but not defined: -data_dir; did you mean -data-dir?",
     "---dev": "bad flag syntax: ---dev",
     "-node": "flag needs an argument: -node",
-    "-server=maybe": 'invalid boolean value "maybe" for -server: parse error',
-    "-dev=x": 'invalid boolean value "x" for -dev: parse error',
-    "-http-port=http": 'invalid value "http" for flag -http-port: parse error',
-    "-bootstrap-expect 1.5": 'invalid value "1.5" for flag -bootstrap-expect: parse error',
-    "-retry-interval 30": 'invalid value "30" for flag -retry-interval: parse error',
-    "-config-format=yaml": "-config-format must be one of 'hcl' or 'json', not 'yaml'",
+    "-server=maybe": 'invalid boolean value "maybe" for -server: strconv.ParseBool:'
+    ' parsing "maybe": invalid syntax',
+    "-dev=x": 'invalid boolean value "x" for -dev: strconv.ParseBool: parsing "x": invalid syntax',
+    "-http-port=http": 'invalid value "http" for flag -http-port: strconv.Atoi:'
+    ' parsing "http": invalid syntax',
+    "-bootstrap-expect 1.5": 'invalid value "1.5" for flag -bootstrap-expect: strconv.Atoi:'
+    ' parsing "1.5": invalid syntax',
+    "-retry-interval 30": '1 error occurred:\n\t* retry_interval: invalid duration: "30": time:'
+    ' missing unit in duration "30"; write 30s for seconds',
+    "-config-format=yaml": "config: -config-format must be either 'hcl' or 'json', not 'yaml'",
     "-dev server": "Unexpected extra arguments: server; flags have the form -name=value",
     "-server -bind=127.0.0.1": "data_dir cannot be empty",
     "-bind=127.0.0.1 -data-dir=d -bootstrap-expect=1": "'bootstrap_expect > 0' requires"
@@ -275,7 +279,7 @@ FLAGS = {
     "-dev -config-dir=/nope": (
         "config: Open failed on /nope. open /nope: no such file or directory"
     ),
-    "-dev -hcl=a=": "failed to parse flag-0.hcl: line 1: expected a value, found the end of the"
+    "-dev -hcl=a=": "failed to parse flags-0.hcl: line 1: expected a value, found the end of the"
     " text",
 }
 

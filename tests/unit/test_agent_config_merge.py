@@ -125,7 +125,7 @@ def test_go_flag_grammar() -> None:
     for spelling in spellings:
         assert config("-dev", *spelling).node_name == "x"
     assert config("-dev", "-node-meta=a:b:c", "-node-meta", "d").node_meta == {"a": "b:c", "d": ""}
-    assert config("-dev", "-http-port", "0x10").ports.http == 16
+    assert config("-dev", "-http-port", "16").ports.http == 16
     assert config("-dev", "-retry-join=a", "-join=b").retry_join == ["a", "b"]
 
 

@@ -171,3 +171,55 @@ def test_every_key_may_be_null(group: str, rig: Rig) -> None:
     real, ours = rig.both(json.dumps(_tree(paths, None)))
     assert real.accepted
     assert ours.accepted, ours.lines
+
+
+def _agent(program: Sequence[str], *flags: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if "CONSUL" not in name}
+    return subprocess.run(
+        [*program, "agent", *flags],
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_every_flag_is_known(programs: Programs) -> None:
+    real, ours = (_agent(program, "-h") for program in programs)
+    flags = [
+        set(re.findall(r"^ +(-[a-z0-9-]+)", done.stdout + done.stderr, re.MULTILINE))
+        for done in (real, ours)
+    ]
+    assert flags[0] == flags[1]
+    assert len(flags[0]) > 60
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-nope",
+        "-dev -bootstrap-expect=3",
+        "-dev -config-file=/nope.hcl",
+        "-dev -config-format=yaml",
+        "-dev nonsense",
+        "-dev -dns-port=x",
+        "-dev -retry-interval=5",
+        "-dev -http-port=70000",
+        "-dev -log-level=x",
+        "-server -data-dir=/etc/passwd -bind=127.0.0.1",
+        "-bind=127.0.0.1",
+        "-data-dir=/tmp -bind=127.0.0.1 -server -bootstrap -bootstrap-expect=3",
+    ],
+)
+def test_an_agent_does_not_start(flags: str, programs: Programs) -> None:
+    """With the same code, and the same words unless they are those of Go or add a hint."""
+    real, ours = (_agent(program, *flags.split()) for program in programs)
+    assert (real.returncode, ours.returncode) == (1, 1)
+    if flags.rsplit(maxsplit=1)[-1].partition("=")[0] not in _OWN_WORDS:
+        said = real.stderr.splitlines()[0].removeprefix("==> ").rstrip(":")
+        words = re.sub(r"^1 error occurred:?$", "", said)
+        assert words in ours.stderr
+
+
+_OWN_WORDS = {"-nope", "-config-format", "nonsense", "-log-level"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from portway.agent.config.error import ConfigError
-from portway.agent.config.reading import go_duration
 from portway.cli import goflags
 from portway.config import nearest
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,18}")
 
 Kind = Literal["string", "bool", "int", "duration", "list", "map"]
 
@@ -177,7 +179,9 @@ def _config_format(flags: Sequence[tuple[str, str]]) -> str:
     for name, text in flags:
         if name == "config-format":
             if text not in ("hcl", "json"):
-                raise ConfigError(f"-config-format must be one of 'hcl' or 'json', not '{text}'")
+                raise ConfigError(
+                    f"config: -config-format must be either 'hcl' or 'json', not '{text}'"
+                )
             chosen = text
     return chosen
 
@@ -205,17 +209,20 @@ def _set(command: Command, flag: Flag, text: str) -> None:
 
 
 def _value(flag: Flag, text: str) -> Any:
-    try:
-        if flag.kind == "bool":
+    """What the flag says, in Go's words where it cannot be read; durations are read as keys."""
+    if flag.kind == "bool":
+        try:
             return goflags.boolean(text)
-        if flag.kind == "int":
-            return int(text, 0)
-        if flag.kind == "duration":
-            go_duration(text)
-    except ValueError:
-        if flag.kind == "bool":
+        except ValueError:
             raise ConfigError(
-                f'invalid boolean value "{text}" for -{flag.name}: parse error'
+                f'invalid boolean value "{text}" for -{flag.name}: strconv.ParseBool:'
+                f' parsing "{text}": invalid syntax'
             ) from None
-        raise ConfigError(f'invalid value "{text}" for flag -{flag.name}: parse error') from None
+    if flag.kind == "int":
+        if not _DECIMAL.fullmatch(text):
+            raise ConfigError(
+                f'invalid value "{text}" for flag -{flag.name}: strconv.Atoi:'
+                f' parsing "{text}": invalid syntax'
+            )
+        return int(text)
     return text

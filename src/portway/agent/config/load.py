@@ -83,7 +83,7 @@ def _given(command: Command, found: Findings) -> tuple[dict[str, Any], list[str]
     tree = merge(Settings, tree, from_files)
     tree = merge(Settings, tree, _flags(command.scalars, found))
     for index, text in enumerate(command.hcl):
-        said = contents(Source(f"flag-{index}.hcl", "hcl", text))
+        said = contents(Source(f"flags-{index}.hcl", "hcl", text))
         found.warnings += said.warnings
         tree = merge(Settings, tree, said.tree)
     return tree, files
