@@ -20,7 +20,7 @@ _IDLE = "Arguments and files that would do nothing"
 # Commands that say that they are not supported; rows of the document name them.
 _NOT_HERE = {("connect",), ("resource",), ("troubleshoot", "proxy"), ("troubleshoot", "upstreams")}
 # AWS logins are refused when the method is made.
-_REFUSED = {("login",): re.compile(r"aws-.*")}
+_REFUSED: dict[tuple[str, ...], re.Pattern[str]] = {("login",): re.compile(r"aws-.*")}
 
 
 def _help(program: Sequence[str], path: tuple[str, ...]) -> str:

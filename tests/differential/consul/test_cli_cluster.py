@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from .conftest import NEWER, Play
+from .conftest import GUARDED, MANAGEMENT, NEWER, Play
 from .world import World
 
 _IDLE = "Arguments and files that would do nothing"
+_ERRORS = "Errors of the command line"
 _TEXTS = "Errors of Go's libraries"
 _JOINING = "Joining others, and keys for that"
 _NODES: list[dict[str, object]] = [
@@ -81,7 +82,7 @@ def test_events_and_distances(play: Play) -> None:
         ):
             ask.cli("rtt", *argv)
 
-    play(scenario, mixed=True)
+    play(scenario)
 
 
 def test_maintenance(play: Play) -> None:
@@ -107,11 +108,15 @@ def test_the_agent(play: Play) -> None:
         for argv in (
             *(["reload"], ["leave", "x"], ["join"], ["force-leave"], ["force-leave", "a", "b"]),
             *(["force-leave", "nope"], ["force-leave", "-prune", "nope"], ["keyring"]),
-            *(["keyring", "-install=x", "-list"], ["keyring", "-list", "-relay-factor=6"]),
+            *(
+                ["keyring", "-list"],
+                ["keyring", "-install=x", "-list"],
+                ["keyring", "-list", "-relay-factor=6"],
+            ),
             *(["keyring", "-use=x", "-local-only"], ["troubleshoot", "ports", "-host="]),
         ):
             ask.cli(*argv)
-        for argv in (["keyring", "-list"], ["keyring", "-install=x"], ["join", "127.0.0.1:1"]):
+        for argv in (["keyring", "-install=x"], ["join", "127.0.0.1:1"]):
             ask.cli(*argv, differs={_JOINING: ["err.*"]})
         parts = re.findall(r"^(\w+):$", ask.cli("info", record=False).out, re.MULTILINE)
         ask.note("parts of info", {"serf and raft": {"raft", "serf_lan", "serf_wan"} <= {*parts}})
@@ -156,3 +161,41 @@ def test_operator(play: Play) -> None:
         ask.cli("operator", "utilization", differs={NEWER: ["err.0"]})
 
     play(scenario, mixed=True)
+
+
+def test_access_control(play: Play) -> None:
+    """Who may do what, by tokens of flags, of the environment and of files."""
+
+    def scenario(ask: World) -> None:
+        nobody = {"CONSUL_HTTP_TOKEN": ""}
+        for line in (
+            *("kv get clig/a", "kv put clig/a 1", "kv delete clig/a", "kv get -recurse clig/"),
+            *("catalog nodes", "catalog services", "members", "info", "maint -enable", "reload"),
+            *(
+                "event -name=clig",
+                "exec -wait=1s ls",
+                "lock clig/l true",
+                "operator raft list-peers",
+            ),
+            *(
+                "operator autopilot get-config",
+                "operator usage instances",
+                "snapshot save clig.snap",
+            ),
+            *("services register -name=clig", "services deregister -id=clig", "force-leave clig"),
+            *("rtt node-1", "keyring -list"),
+        ):
+            differs = (
+                "err.0" if line in ("event -name=clig", "services deregister -id=clig") else ""
+            )
+            ask.cli(
+                *line.split(), environ=nobody, differs={_ERRORS: [differs]} if differs else None
+            )
+        ask.cli("kv", "put", f"-token={MANAGEMENT}", "clig/a", "1", environ=nobody)
+        ask.cli("kv", "get", "clig/a")
+        ask.cli("kv", "get", "-token=nope", "clig/a")
+        ask.cli("services", "register", "-name=clig")
+        ask.cli("services", "deregister", "-id=clig")
+        ask.cli("kv", "delete", "-recurse", "clig/")
+
+    play(scenario, GUARDED, token=MANAGEMENT)

@@ -117,7 +117,7 @@ def test_deleting(play: Play) -> None:
         ask.cli("kv", "get", "-keys", "clikv/")
         _clean(ask)
 
-    play(scenario, mixed=True)
+    play(scenario)
 
 
 def test_moving_trees(play: Play) -> None:
@@ -154,7 +154,7 @@ def test_moving_trees(play: Play) -> None:
             ask.cli("kv", "import", json.dumps([{"key": "clikv/64", "value": value}]))
         _clean(ask)
 
-    play(scenario, mixed=True)
+    play(scenario)
 
 
 def test_a_key_held_by_a_session_that_is_none(play: Play) -> None:
@@ -163,4 +163,4 @@ def test_a_key_held_by_a_session_that_is_none(play: Play) -> None:
             ask.cli("kv", "put", "-acquire", f"-session={session}", "clikv/l", "2")
         _clean(ask)
 
-    play(scenario, mixed=True)
+    play(scenario)
