@@ -355,6 +355,8 @@ async def test_parameters_every_read_checks(discovery: Discovery) -> None:
             ("ns=x", 400, 'Invalid query parameter: "ns" - Namespaces are a Consul Enterprise'),
             ("filter=Nope==1", 500, "Failed to create boolean expression evaluator: Selector"),
         ):
+            if query == "ns=x" and path == "/v1/catalog/nodes":
+                continue  # nodes are in no namespace
             reply = await discovery.get(f"{path}?{query}")
             assert reply.status == status, (path, query)
             assert reply.text.startswith(text)
