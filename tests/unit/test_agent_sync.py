@@ -397,6 +397,8 @@ async def test_output_that_waited_is_told_in_the_end() -> None:
     world = World(check_update_interval=0.01)
     world.add_node_check("disk")
     await world.sync.full()
+    world.sync.result("disk", "critical", "words")
+    await world.quiet()
     world.sync.result("disk", "critical", "new words")
     await world.catalog.told_of("new words")
 
