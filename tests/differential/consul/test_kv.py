@@ -135,6 +135,8 @@ def test_characters_of_keys(play: Play) -> None:
             ask.put(f"kv/t6/{key}", "v")
             ask.get(f"kv/t6/{key}")
             ask.get(f"kv/t6/{key}?keys")
+        for broken in ("x%", "x%zz", "x%2"):
+            ask.put(f"kv/t6/{broken}", "v")
         ask.get("kv/t6?keys")
         ask.get("kv/t6?recurse")
         ask.delete("kv/t6?recurse")

@@ -8,6 +8,7 @@ coroutines, and one whose client goes away is cancelled.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
@@ -20,6 +21,7 @@ import httptools
 
 from portway.discovery.api.exchange import OK, STATUS_LINES, Exchange
 
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, unless configured otherwise
 _BODY_AHEAD = 64 * 1024  # bytes of a body that are read before the application asks for it
 _MAX_UNREAD = 16 * 1024 * 1024  # bytes of a body nobody asked for that are read and thrown away
@@ -225,6 +227,10 @@ class Connection(asyncio.Protocol):
         if not self._url.startswith(b"/") and self._url != b"*":
             parsed = httptools.parse_url(self._url)
             path, query = parsed.path or b"/", parsed.query or b""
+        if b"%" in path and _BROKEN_ESCAPE.search(path):
+            self._in_head, self._headers, self._url = False, None, b""
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
         text = path.decode("ascii")
         scope = {
             "type": "http",
