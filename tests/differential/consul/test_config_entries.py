@@ -89,7 +89,7 @@ def test_requests_without_an_entry(play: Play) -> None:
             ask.put("config", {"Kind": kind})
         ask.put("config", {"Kind": "service-defaults", "Name": "cfg-a", "Nope": 1})
         ask.put("config", {"Kind": "mesh", "Nope": 1})
-        ask.put("config", "{", differs={"Errors of Go's libraries": ["body"]})
+        ask.put("config", "{")
 
     play(scenario)
 
