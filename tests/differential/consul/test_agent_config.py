@@ -18,7 +18,8 @@ from portway.agent.config.deprecated import RENAMED
 
 from . import config_corpus as corpus
 from . import config_keys as keys
-from .conftest import Programs, rows_of_document
+from .conftest import Play, Programs, rows_of_document
+from .world import World
 
 _BASE = '{"data_dir": "%s/data", "bind_addr": "127.0.0.1", "node_name": "n1"}'
 
@@ -223,3 +224,38 @@ def test_an_agent_does_not_start(flags: str, programs: Programs) -> None:
 
 
 _OWN_WORDS = {"-nope", "-config-format", "nonsense", "-log-level"}
+
+
+SETTINGS = {
+    "http_config": {
+        "response_headers": {"Access-Control-Allow-Origin": "*", "X-Own": "a b"},
+        "block_endpoints": ["/v1/agent/members", "/v1/kv"],
+        "allow_write_http_from": ["10.0.0.0/8"],
+    },
+    "limits": {"txn_max_req_len": 100},
+    "enable_debug": False,
+}
+
+
+def test_settings_of_the_http_api(play: Play) -> None:
+    def scenario(ask: World) -> None:
+        def asked(method: str, path: str, body: str | None = None) -> None:
+            answer = ask.ask(method, path, body, record=False)
+            names = ("Access-Control-Allow-Origin", "X-Own")
+            headers = {f"header.{name}": answer.headers.get(name) for name in names}
+            said = answer.body.decode() if answer.status >= 400 else ""
+            ask.note(f"{method} {path}", {"status": answer.status, "body": said, **headers})
+
+        for path in ("status/leader", "agent/members", "agent/membersx", "kv/a", "nope"):
+            asked("GET", path)
+        for path in ("agent/members", "session/list"):
+            asked("OPTIONS", path)
+            asked("HEAD", path)
+        asked("PUT", "catalog/register", "{}")
+        asked("PUT", "session/create", "{}")
+        asked("DELETE", "session/list")
+        asked("POST", "query", "{}")
+        asked("PUT", "txn", "[" + " " * 200 + "]")
+        asked("PUT", "agent/service/register", '{"Name": "web"}')
+
+    play(scenario, SETTINGS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from portway.discovery.api import all_routes
@@ -29,12 +31,7 @@ _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 FAMILIES = sorted({path.split("/")[2] for path in ENDPOINTS})
 
 _REFUSED_EARLIER = {"Query strings with a `;` or a broken escape": ["status", "body"]}
-_GONE = (
-    *("/v1/acl/create", "/v1/acl/update", "/v1/acl/destroy/", "/v1/acl/info/", "/v1/acl/clone/"),
-    *("/v1/acl/list", "/v1/acl/rules/translate", "/v1/acl/rules/translate/"),
-)
 _NOT_REAL = (
-    *_GONE,
     "/v1/internal/service-virtual-ip",
     "/v1/operator/utilization",  # since 1.22
     "/v1/acl/bootstrap",
@@ -140,15 +137,44 @@ def test_methods_that_http_does_not_know(play: Play) -> None:
     play(scenario)
 
 
-def test_the_access_control_of_the_past(play: Play) -> None:
-    row = {"Endpoints of the access control before 1.4": ["status", "body", "header.*"]}
+# Endpoint and fields: of texts, numbers, booleans, lists, maps.
+FIELDS = {
+    "agent/service/register": "ID Name Address Namespace|Port|EnableTagOverride|Tags Checks"
+    "|Meta Weights TaggedAddresses Check Proxy Connect",
+    "agent/check/register": "ID Name Notes HTTP Method TCP Interval TTL Status|SuccessBeforePassing"
+    " OutputMaxSize|TLSSkipVerify DisableRedirects|ScriptArgs|Header",
+    "catalog/register": "ID Node Address Datacenter||SkipNodeUpdate|Checks"
+    "|TaggedAddresses NodeMeta Service Check",
+    "catalog/deregister": "Node ServiceID CheckID Datacenter||||",
+    "session/create": "Name Node Behavior LockDelay TTL|||Checks NodeChecks ServiceChecks|",
+    "query": "Name Session||||Service DNS Template",
+    "config": "Kind Name Protocol||||MeshGateway Meta",
+}
+_VALUES = ("x", 7, True, ["x"], {"a": "b"}, None, 1.5, -1)
+_NO_DELAYS = (True, ["x"], {"a": "b"}, -1)
+_OWN = (0, 1, 2, 3, 4)  # which of the values have the type of the group
+
+
+@pytest.mark.parametrize("endpoint", FIELDS)
+def test_types_of_fields(endpoint: str, play: Play) -> None:
+    """Values of another type are refused by all that Consul refuses them at."""
+    method = "POST" if endpoint == "query" else "PUT"
 
     def scenario(ask: World) -> None:
-        for path in _GONE:
-            method = "PUT"
-            for route in all_routes():
-                if route.path == path:
-                    method = next(iter(route.methods))
-            ask.ask(method, _below(path), differs=row)
+        for own, fields in zip(_OWN, FIELDS[endpoint].split("|"), strict=True):
+            for field in fields.split():
+                for number, value in enumerate(_VALUES):
+                    if number == own:
+                        continue
+                    body = {"Node": "types"} if endpoint.startswith("catalog") else {}
+                    answer = ask.ask(method, f"/v1/{endpoint}", body | {field: value}, record=False)
+                    what = f"{method} {endpoint} {field}: {json.dumps(value)}"
+                    looser = field == "LockDelay" and value in _NO_DELAYS
+                    named = {"Bodies": ["status"]} if looser else {}
+                    ask.note(what, {"status": answer.status}, differs=named)
+                    if answer.status == 200 and endpoint == "session/create":
+                        ask.put(f"session/destroy/{answer.json['ID']}", record=False)
+        if endpoint == "catalog/register":
+            ask.put("catalog/deregister", {"Node": "types"}, record=False)
 
     play(scenario)
