@@ -35,7 +35,7 @@ def dig_all(
     ask: World,
     name: str,
     kinds: Sequence[str],
-    differs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    differs: Mapping[str, Mapping[str, Sequence[str]] | None] | None = None,
     **options: Any,
 ) -> None:
     """Ask for several types; ``differs`` says by type what is meant to differ."""
@@ -264,7 +264,7 @@ def test_odd_registrations(play: Play) -> None:
         for node in odd:
             quoted = found if set(node) & {" ", "\\"} else None
             name = node.replace("\\", r"\\")
-            dig_all(ask, f"{name}.node.consul", ("A",), {"A": quoted or {}}, edns=1232)
+            dig_all(ask, f"{name}.node.consul", ("A",), {"A": quoted}, edns=1232)
         for name in ("dobad", "doempty", "dozero", "domapped"):
             dig_all(ask, f"{name}.service.consul", ("A", "AAAA", "SRV"))
         dig_all(ask, "do one.service.consul", ("A", "SRV"), {"A": found, "SRV": found})

@@ -97,12 +97,11 @@ class Recursor:
         elif (name, kind) in RECORDS:
             for line in RECORDS[name, kind]:
                 owner, ttl, rdclass, rdtype, data = line.split(" ", 4)
-                records = dns.rrset.from_text(owner, int(ttl), rdclass, rdtype, data)
+                (record,) = records = dns.rrset.from_text(owner, int(ttl), rdclass, rdtype, data)
                 existing = answer.find_rrset(
                     answer.answer, records.name, records.rdclass, records.rdtype, create=True
                 )
-                existing.update(records)
-                existing.ttl = records.ttl
+                existing.add(record, int(ttl))
         elif not any(name == known for known, _ in RECORDS):
             answer.set_rcode(dns.rcode.NXDOMAIN)
             soa = "ns.example. h.example. 1 2 3 4 5"

@@ -100,9 +100,9 @@ def test_prepared_queries(play: Play) -> None:
         def make(name: str, **more: Any) -> str:
             body = {"Name": name, **more}
             made.append(ask.ask("POST", "query", body, record=False).json["ID"])
-            return made[-1]
+            return str(made[-1])
 
-        number = make("sq-plain", Service={"Service": "sq"})
+        made_id = make("sq-plain", Service={"Service": "sq"})
         make("sq-passing", Service={"Service": "sq", "OnlyPassing": True}, DNS={"TTL": "17s"})
         make("sq-tag", Service={"Service": "sq", "Tags": ["t1"]})
         make("sq-without", Service={"Service": "sq", "Tags": ["!t1"]}, DNS={"TTL": "1500ms"})
@@ -116,10 +116,10 @@ def test_prepared_queries(play: Play) -> None:
             Template={"Type": "name_prefix_match", "Regexp": "^sq-(.*)-on-(.*)$"},
             Service={"Service": "${match(1)}", "Tags": ["${match(2)}"]},
         )
-        ask.names.add(number, "query")
+        ask.names.add(made_id, "query")
         for name in (
             "sq-plain.query.consul",
-            f"{number}.query.consul",
+            f"{made_id}.query.consul",
             "SQ-Plain.Query.Consul",
             "sq-passing.query.consul",
             "sq-tag.query.consul",

@@ -101,14 +101,14 @@ def test_limits(play: Play) -> None:
             put(ask, f"dw{number}", f"198.51.100.{number}", service, NodeMeta=meta)
             if number < 6:
                 put(ask, f"dw{number}", f"198.51.100.{number}", {"Service": "dwfew"}, NodeMeta=meta)
-                name = {"Service": "dwown", "Address": f"192.0.2.{number}", "Port": 7}
-                put(ask, f"dw{number}", f"198.51.100.{number}", name, NodeMeta=meta)
-        for service in ("dwfew", "dwmany", "dwown"):
+                own = {"Service": "dwown", "Address": f"192.0.2.{number}", "Port": 7}
+                put(ask, f"dw{number}", f"198.51.100.{number}", own, NodeMeta=meta)
+        for name in ("dwfew", "dwmany", "dwown"):
             for kind in ("A", "ANY", "SRV"):
                 for edns in (None, 0, 400, 512, 600, 700, 1000, 1232, 4096, 65535):
-                    counted(ask, f"{service}.service.consul", kind, edns=edns)
-                counted(ask, f"{service}.service.consul", kind, tcp=True)
-                counted(ask, f"{service}.service.consul", kind, tcp=True, edns=1232)
+                    counted(ask, f"{name}.service.consul", kind, edns=edns)
+                counted(ask, f"{name}.service.consul", kind, tcp=True)
+                counted(ask, f"{name}.service.consul", kind, tcp=True, edns=1232)
         drop(ask, *(f"dw{number}" for number in range(1, 41)))
 
     play(scenario)
@@ -125,9 +125,9 @@ def test_edns(play: Play) -> None:
                 dns.edns.ECSOption("198.51.100.0", 24),
                 dns.edns.ECSOption("2001:db8::", 56),
                 dns.edns.ECSOption("0.0.0.0", 0),
-                dns.edns.GenericOption(10, b"12345678"),
-                dns.edns.GenericOption(12, bytes(20)),
-                dns.edns.GenericOption(65001, b"x"),
+                dns.edns.GenericOption("COOKIE", b"12345678"),
+                dns.edns.GenericOption("PADDING", bytes(20)),
+                dns.edns.GenericOption("65001", b"x"),
             ):
                 for tcp in (False, True):
                     exchange(ask, query(name, option), tcp=tcp, differs=differs)
