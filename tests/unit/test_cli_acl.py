@@ -257,7 +257,7 @@ def test_an_auth_method_of_kubernetes(agent: FakeAgent, consul: Consul, tmp_path
         ),
         (("binding-rule", "read"), "Must specify the -id parameter.\n"),
         (("binding-rule", "delete"), "Must specify the -id parameter\n"),
-        (("role", "create"), "Missing require '-name' flag\n"),
+        (("role", "create"), "Missing required '-name' flag\n"),
         (("role", "update"), "Cannot update a role without specifying the -id parameter\n"),
         (("role", "read"), "Must specify either the -id or -name parameters\n"),
         (("role", "delete"), "Must specify the -id or -name parameters\n"),

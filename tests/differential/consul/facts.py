@@ -33,7 +33,7 @@ _MOMENT = re.compile(
 _BUILT_IN = "00000000-0000-0000-0000-0000000000"
 _MOMENT_OF_COMMANDS = re.compile(r"\b[A-Z][a-z]+day, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d \S+")
 _INDEX = re.compile(r"(Index|LTime)$")
-_NUMBERED = re.compile(r"\b((?:Create|Modify|Lock)Index\s*[:=]?\s*)\d+")
+_NUMBERED = re.compile(r"\b((?:Create|Modify|Lock) ?Index\"?\s*[:=]?\s*)\d+")
 _SERIAL = re.compile(r"(SOA \S+ \S+) \d+")
 _NUMBER = re.compile(r"\d+")
 _WORDS = re.compile(r"[^\s]+")

@@ -76,7 +76,7 @@ def create(
     no_arguments(args)
     checked(format)
     if not name:
-        raise Wrong("Missing require '-name' flag")
+        raise Wrong("Missing required '-name' flag")
     if from_token:
         raise Wrong("-from-token is no longer supported: tokens have no rules of their own")
     body: dict[str, Any] = {"Name": name, "Description": description, "Rules": _rules(rules)}
@@ -103,11 +103,15 @@ def read(
     """Show a policy."""
     no_arguments(args)
     checked(format)
-    policy = _found(client, id, name)
+    policy = _found(client, id, name, "Error policy not found: {}")
     show(format, policy, lambda: policy_text(policy, meta))
 
 
-def _found(client: Client, given_id: str, name: str) -> Row:
+_NO_SUCH = "Error determining policy ID: No such policy with name: {}"
+
+
+def _found(client: Client, given_id: str, name: str, missing: str = _NO_SUCH) -> Row:
+    """The policy of an ID or name; ``missing`` says that there is none of the name."""
     if not given_id and not name:
         raise Wrong("Must specify either the -id or -name parameters")
     path = f"acl/policy/name/{name}"
@@ -115,7 +119,10 @@ def _found(client: Client, given_id: str, name: str) -> Row:
         with failing("Error determining policy ID"):
             path = f"acl/policy/{policy_id(client, given_id)}"
     with failing(f'Error reading policy "{given_id or name}"'):
-        policy: Row = client.get(path).json()
+        answer = client.get(path, missing=[] if given_id else [404])
+    if answer.status != 200:
+        raise Wrong(missing.format(name))
+    policy: Row = answer.json()
     return policy
 
 

@@ -57,7 +57,7 @@ def create(
     no_arguments(args)
     checked(format)
     if not name:
-        raise Wrong("Missing require '-name' flag")
+        raise Wrong("Missing required '-name' flag")
     if not any(given.values()):
         raise Wrong(
             "Cannot create a role without specifying -policy-name, -policy-id, -service-identity, "
@@ -101,18 +101,21 @@ def read(
     show(format, role, lambda: _text(role, meta))
 
 
-def _found(client: Client, given_id: str, name: str) -> Row:
+def _found(
+    client: Client, given_id: str, name: str, missing: str = 'Role not found with name "{}"'
+) -> Row:
+    """The role of an ID or name; ``missing`` says that there is none of the name."""
     if not given_id and not name:
         raise Wrong("Must specify either the -id or -name parameters")
-    path, how = f"acl/role/name/{name}", f'name "{name}"'
+    path, problem = f"acl/role/name/{name}", missing.format(name)
     if given_id:
         with failing("Error determining role ID"):
             wanted = role_id(client, given_id)
-        path, how = f"acl/role/{wanted}", f'ID "{wanted}"'
+        path, problem = f"acl/role/{wanted}", f'Role not found with ID "{wanted}"'
     with failing(f'Error reading role "{given_id or name}"'):
         answer = client.get(path, missing=[404])
     if answer.status != 200:
-        raise Wrong(f"Role not found with {how}")
+        raise Wrong(problem)
     role: Row = answer.json()
     return role
 
@@ -163,7 +166,7 @@ def update(
         wanted = role_id(client, id)
     current = _found(client, wanted, "")
     if no_merge and not name:
-        raise Wrong("Missing require '-name' flag")
+        raise Wrong("Missing required '-name' flag")
     body: Row = {
         "ID": wanted,
         "Name": name or current["Name"],
@@ -202,7 +205,8 @@ def delete(
     if not id and not name:
         raise Wrong("Must specify the -id or -name parameters")
     with failing("Error determining role ID"):
-        wanted = role_id(client, id) if id else str(_found(client, "", name)["ID"])
+        missing = "Error determining role ID: No such role with name {}"
+        wanted = role_id(client, id) if id else str(_found(client, "", name, missing)["ID"])
     with failing(f'Error deleting role "{wanted}"'):
         client.delete(f"acl/role/{wanted}")
     click.echo(f'Role "{wanted}" deleted successfully')

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from portway.cli import duration
 from portway.cli.acl import grants
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, checked, show
@@ -105,6 +103,4 @@ def clone(
     body = {"Description": description} if description else {}
     with failing("Error cloning token"):
         token = client.put(f"acl/token/{wanted}/clone", (), body).json()
-    if format == "pretty":
-        click.echo("Token cloned successfully.")
     show(format, token, lambda: token_text(token, meta))
