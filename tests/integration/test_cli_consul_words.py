@@ -248,7 +248,7 @@ def test_an_interrupt_ends_the_recording_of_debug(agent: Agent, tmp_path: Path) 
         names = {Path(name).name for name in archive.getnames()}
         described = json.load(archive.extractfile("found/agent.json") or io.BytesIO())
     expected = {"agent.json", "host.json", "members.json", "metrics.json", "consul.log"}
-    assert names == {"found", "index.json", *expected}
+    assert names == {"found", "index.json", "ports.json", "listpeers.json", *expected}
     assert described["Config"]["NodeName"] == "one"
 
 
