@@ -308,7 +308,9 @@ TABLE: dict[str, Case | Public | list[Case]] = {
         "/v1/connect/intentions/{intention}", service("read", "old")
     ),
     "PUT /v1/connect/intentions/": Case(
-        "/v1/connect/intentions/{intention}", INTEND_OLD, {"Action": "deny"}
+        "/v1/connect/intentions/{intention}",
+        INTEND_OLD,
+        {"SourceName": "a", "DestinationName": "old", "Action": "deny"},
     ),
     "DELETE /v1/connect/intentions/": Case("/v1/connect/intentions/{intention}", INTEND_OLD),
     "POST /v1/agent/connect/authorize": Case("/v1/agent/connect/authorize", service("write"), {
