@@ -275,8 +275,7 @@ async def test_a_login_without_a_rule_is_refused(agent: Agent) -> None:
         ({"BindType": "service", "BindName": "A B"}, "Invalid Binding Rule: invalid BindName"),
         (
             {"BindType": "service", "BindName": "${value.x}"},
-            'unknown variable accessed: value.x; '
-            "there are: value.service, value.user",
+            "unknown variable accessed: value.x; there are: value.service, value.user",
         ),
         ({"BindType": "templated-policy", "BindName": "x"}, "Invalid Binding Rule: invalid Bind"),
         (
