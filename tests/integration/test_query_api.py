@@ -175,7 +175,9 @@ async def test_names_do_not_alias_ids(discovery: Discovery) -> None:
     reply = await discovery.call(
         "POST", "/v1/query", {"Name": query_id.upper(), "Service": {"Service": "x"}}
     )
-    assert reply.text == f"raft apply failed: name '{query_id.upper()}' aliases an existing query ID"
+    assert (
+        reply.text == f"raft apply failed: name '{query_id.upper()}' aliases an existing query ID"
+    )
 
 
 async def test_execution_by_id_and_name(discovery: Discovery) -> None:

@@ -61,7 +61,10 @@ async def test_defaults(discovery: Discovery) -> None:
         ({"Checks": []}, {"NodeChecks": []}),
         ({"Checks": None}, {"NodeChecks": []}),
         ({"NodeChecks": ["disk"]}, {"NodeChecks": ["disk"]}),
-        ({"Checks": ["disk"], "NodeChecks": ["disk"]}, {"NodeChecks": ["disk"], "Checks": ["disk"]}),
+        (
+            {"Checks": ["disk"], "NodeChecks": ["disk"]},
+            {"NodeChecks": ["disk"], "Checks": ["disk"]},
+        ),
         ({"Checks": ["disk"], "NodeChecks": []}, {"NodeChecks": []}),
         (
             {"ServiceChecks": [{"ID": "disk"}]},

@@ -71,9 +71,9 @@ def test_compare_and_set(play: Play) -> None:
         for index in ("0", "1", "abc", "", "-1", "18446744073709551616", "1&cas=0"):
             ask.put(f"kv/t3?cas={index}", "x")
             ask.get("kv/t3")
-        index = modify_index(ask, "t3")
+        written = modify_index(ask, "t3")
         for value in ("y", "z"):
-            ask.put(f"kv/t3?cas={index}", value)
+            ask.put(f"kv/t3?cas={written}", value)
         ask.get("kv/t3")
         for wrong in ("0", "1", "abc", "", "-1"):
             ask.delete(f"kv/t3?cas={wrong}")
@@ -278,8 +278,8 @@ def test_keys_behind_access_control(play: Play) -> None:
             ask.delete(f"kv/{prefix}?recurse", token=token["SecretID"])
         for verb in ("get", "get-or-empty", "get-tree", "check-not-exists", "set", "delete-tree"):
             for key in ("tg/a", "th/a"):
-                body = [{"KV": {"Verb": verb, "Key": key, "Value": ""}}]
-                ask.put("txn", body, token=token["SecretID"])
+                txn = [{"KV": {"Verb": verb, "Key": key, "Value": ""}}]
+                ask.put("txn", txn, token=token["SecretID"])
         for prefix in ("tg", "th"):
             ask.delete(f"kv/{prefix}?recurse", record=False)
         ask.delete(f"acl/token/{token['AccessorID']}", record=False)

@@ -115,7 +115,13 @@ def test_changing_and_finding_queries(play: Play) -> None:
         create(ask, _query("taken"))
         query = create(ask, _query("first"))
         ask.names.add(query.upper(), "the ID in capitals")
-        changes = (_query("second", Service="db"), _query("taken"), {}, None, _query("u"))
+        changes: tuple[Any, ...] = (
+            _query("second", Service="db"),
+            _query("taken"),
+            {},
+            None,
+            _query("u"),
+        )
         for body in changes:
             ask.put(f"query/{query}", body)
             ask.get(f"query/{query}")

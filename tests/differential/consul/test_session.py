@@ -33,7 +33,15 @@ def _each(*bodies: Any) -> Callable[[World], None]:
 
 
 def test_fields_of_a_session(play: Play) -> None:
-    names = (None, "", {}, "null", {"Name": "a"}, {"Name": "é<>&"}, '{"Name":"a","Name":"b"}')
+    names: tuple[Any, ...] = (
+        None,
+        "",
+        {},
+        "null",
+        {"Name": "a"},
+        {"Name": "é<>&"},
+        '{"Name":"a","Name":"b"}',
+    )
     ttls = ("10s", "9s", "9.999s", "86400s", "24h", "86401s", "0s", "0", "", "abc", "15", "-10s")
     delays = ("5s", 5, "5", 0, "0s", "0", 999, 1000, 5_000_000_000, 1.5, "61s", 61)
     play(
@@ -132,7 +140,7 @@ def test_what_ends_a_session(play: Play) -> None:
         check("critical", "critical", "se-s")
         base: dict[str, Any] = {"Node": "se-n", "LockDelay": "0s"}
         passing, critical = [{"ID": "passing"}], [{"ID": "critical"}]
-        for checks in (
+        bound: list[dict[str, Any]] = [
             {},
             {"NodeChecks": []},
             *({"NodeChecks": [one]} for one in ("node", "passing", "warning", "critical")),
@@ -144,8 +152,9 @@ def test_what_ends_a_session(play: Play) -> None:
             {"NodeChecks": [], "ServiceChecks": critical},
             {"NodeChecks": ["node", "nope"]},
             {"NodeChecks": ["node", "node"]},
-        ):
-            session = create(ask, {**base, **checks})
+        ]
+        for checks in bound:
+            session = create(ask, base | checks)
             if session:
                 ask.get(f"session/info/{session}")
         ask.get("session/node/se-n", unordered=True)
