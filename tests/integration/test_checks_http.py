@@ -100,7 +100,7 @@ async def test_redirects(target: HttpTarget) -> None:
     hops = 9
     assert await check(url) == ("passing", f"HTTP GET {url}: 200 OK Output: after 9")
     hops = 10
-    assert await check(url) == ("critical", f'Get "/10": stopped after 10 redirects')
+    assert await check(url) == ("critical", 'Get "/10": stopped after 10 redirects')
     target.requests.clear()
     assert await check(url, disable_redirects=True) == (
         "critical",

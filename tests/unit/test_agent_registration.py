@@ -40,7 +40,10 @@ TTL = {"TTL": "10s"}
         ({"weights": {"passing": 1, "warning": -1}}, "Warning must be greater or equal than 0"),
         ({"weights": {"passing": 70000, "warning": 1}}, "between 0 and 65535"),
         ({"port": 70000}, "Port 70000 is not between 0 and 65535"),
-        ({"port": 1, "ports": [{"name": "a", "port": 2, "default": True}]}, "Cannot set both Port and Ports"),
+        (
+            {"port": 1, "ports": [{"name": "a", "port": 2, "default": True}]},
+            "Cannot set both Port and Ports",
+        ),
         ({"ports": [{"name": "a", "port": 2}]}, "One of the Ports must be marked as Default"),
         ({"ports": [{"port": 2, "default": True}]}, "Ports.Name cannot be empty"),
         ({"tagged_addresses": {"lan_ipv4": {"address": "::1"}}}, "must be a valid ipv4 address"),

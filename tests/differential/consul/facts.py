@@ -164,9 +164,8 @@ def of_command(exit_code: int, out: str, err: str, names: Names, *, columns: boo
     """
     facts: Facts = {"exit": exit_code}
     for stream, text in (("out", out), ("err", err)):
-        if text.startswith("Usage: "):
-            text = "<help>"
-        said, _, _ = text.partition("\nUsage:")
+        is_help = text.startswith("Usage: ")
+        said = "<help>" if is_help else text.partition("\nUsage:")[0]
         for number, line in enumerate(names.text(said).splitlines()):
             facts[f"{stream}.{number}"] = " ".join(_WORDS.findall(line)) if columns else line
     return facts
