@@ -182,8 +182,8 @@ const scenarios = {
   },
 
   async refusedByConsulToo() {
-    await assert.rejects(c.acl.legacy.list(), /not found/i);
-    await assert.rejects(c.acl.legacy.create({ name: "x" }), /not found/i);
+    await assert.rejects(c.acl.legacy.list(), /not a recognized HTTP API endpoint/);
+    await assert.rejects(c.acl.legacy.create({ name: "x" }), /not a recognized HTTP API endpoint/);
   },
 
   async tokens() {
