@@ -41,8 +41,7 @@ def main(directory: Path) -> None:
         put(f"{api}/service/register", web | {"ID": "web-1"})
         other = {"ID": "web-2", "Address": "127.0.0.2", "Port": 80, "Tags": ["blue"]}
         put(f"{api}/service/register", web | other | check)
-        node = agent.api("GET", "agent/self")["Config"]["NodeName"]
-        first, second = f"{node}.node.dc1.consul:{port}", "7f000002.addr.dc1.consul:80"
+        first, second = f"7f000001.addr.dc1.consul:{port}", "7f000002.addr.dc1.consul:80"
         until(lambda: _found("srv"), sorted([first, second]))
         until(lambda: _found("a"), ["127.0.0.2:81"])
         query = f"http://{_PROMETHEUS}/api/v1/query?query=requests_total"
