@@ -138,7 +138,6 @@ SHAPES: dict[str, Any] = {
     "internal/federation-states": [],
     "internal/federation-states/mesh-gateways": {},
     "exported-services": [],
-    "internal/ui/exported-services": [],
     "internal/ui/gateway-services-nodes/none": [],
     "internal/ui/gateway-intentions/none": [],
 }

@@ -317,6 +317,8 @@ def _ask(ask: World, request: Ask, ids: dict[str, str], token: str, who: str) ->
     intentions = request.path.startswith(("connect/intentions/exact", "connect/intentions/check"))
     if intentions and answer.status == 200 and request.method == "GET":
         differs["Reads of one intention, and of whether one lets pass"] = ["leader known"]
+    if request.path.startswith("coordinate/node/") and answer.status == 404:
+        differs["A node without coordinates"] = ["leader known"]
     if "intentions/exact" in request.path and "lacks permission" in facts.get("body", ""):
         differs["Refusals for want of rights on intentions"] = ["body"]
     if who in _NOBODY and f"{request.method} {request.path}".startswith(_JUDGED_BEFORE):

@@ -75,7 +75,7 @@ class Resolver:
             if secret in ("", "anonymous"):
                 return self._authorizer(None, ANONYMOUS_ID)
             raise AclNotFoundError
-        found = self._resolved.get(token.accessor_id)
+        found = self._resolved.get(token.key)
         if found is not None:
             return found[0]
         authorizer = self._compile(token)
@@ -122,9 +122,9 @@ class Resolver:
             self._users.clear()
         parts = {link.id for link in token.roles}
         parts.update(link.id for owner in self._owners(token) for link in owner.policies)
-        self._resolved[token.accessor_id] = (authorizer, tuple(parts))
+        self._resolved[token.key] = (authorizer, tuple(parts))
         for part in parts:
-            self._users.setdefault(part, set()).add(token.accessor_id)
+            self._users.setdefault(part, set()).add(token.key)
 
     def _forget(self, accessor: str) -> None:
         _, parts = self._resolved.pop(accessor, (None, ()))

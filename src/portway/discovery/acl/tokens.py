@@ -107,7 +107,7 @@ def clone(acl: Acl, draft: Draft, accessor: str, description: str, now: datetime
         modify_index=0,
     )
     token.hash = token_hash(token)
-    draft.put(acl.tokens, token.accessor_id, token)
+    draft.put(acl.tokens, token.key, token)
     return token
 
 
@@ -118,7 +118,7 @@ def delete(acl: Acl, draft: Draft, accessor: str, caller: str) -> None:
     accessor = accessor.lower()
     if accessor == ANONYMOUS_ID:
         raise AclError("Delete operation not permitted on the anonymous token")
-    if accessor == caller:
+    if accessor == caller.lower():
         raise AclError("Deletion of the request's authorization token is not permitted")
     if draft.delete(acl.tokens, accessor) is None:
         raise NotFoundError("Cannot find token to delete")
@@ -127,11 +127,11 @@ def delete(acl: Acl, draft: Draft, accessor: str, caller: str) -> None:
 def delete_by_logout(acl: Acl, draft: Draft, secret: str) -> None:
     """Delete the caller's own token, which a login must have made."""
     token = acl.token_by_secret(secret)
-    if token is None or draft.get(acl.tokens, token.accessor_id) is None:
+    if token is None or draft.get(acl.tokens, token.key) is None:
         raise NotFoundError("ACL not found")
     if not token.auth_method:
         raise PermissionDeniedError("token wasn't created via login")
-    draft.delete(acl.tokens, token.accessor_id)
+    draft.delete(acl.tokens, token.key)
 
 
 def delete_expired(acl: Acl, draft: Draft, now: datetime, most: int = 256) -> int:
@@ -208,7 +208,7 @@ def _management(acl: Acl, draft: Draft, secret: str, now: datetime, description:
         hash=b"",
     )
     token.hash = token_hash(token)
-    draft.put(acl.tokens, token.accessor_id, token)
+    draft.put(acl.tokens, token.key, token)
     return token
 
 
@@ -223,7 +223,7 @@ def _write(acl: Acl, draft: Draft, token: Token, request: TokenRequest) -> Token
         templated_policies=grants.templated_policies,
     )
     token.hash = token_hash(token)
-    draft.put(acl.tokens, token.accessor_id, token)
+    draft.put(acl.tokens, token.key, token)
     return token
 
 
@@ -232,15 +232,13 @@ def _chosen(acl: Acl, draft: Draft, wanted: str, field: str) -> str:
     draft.guard(acl.tokens)  # secrets are unique, but not the keys of the table
     if not wanted:
         return new_id(draft, acl.tokens) if field == "AccessorID" else _new_secret(acl, draft)
-    if field == "AccessorID":
-        wanted = wanted.lower()
     if wanted.startswith(RESERVED_PREFIX):
         raise AclError(
             f'Invalid Token: {field} - UUIDs with the prefix "{RESERVED_PREFIX}" are reserved'
         )
     if not is_uuid(wanted):
         raise AclError(f"Invalid Token: {field} - not a valid UUID")
-    if draft.get(acl.tokens, wanted) is not None or acl.token_by_secret(wanted) is not None:
+    if draft.get(acl.tokens, wanted.lower()) is not None or acl.token_by_secret(wanted) is not None:
         raise AclError(f"Invalid Token: {field} is already in use")
     return wanted
 

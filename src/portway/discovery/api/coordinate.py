@@ -53,10 +53,7 @@ async def node(request: Request) -> Answer:
     coordinates = request.context.server.state.coordinates
     request.require("node", "read", request.rest)
     rows = await _rows(request, lambda: coordinates.read_node(request.rest))
-    if not rows:
-        request.answer_headers.clear()  # as Consul does
-        return Answer(status=404)
-    return json_answer(rows)
+    return json_answer(rows) if rows else Answer(status=404)
 
 
 async def _rows(

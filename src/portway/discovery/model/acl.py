@@ -73,6 +73,11 @@ class Token(Wire, kw_only=True):
     create_index: int = field(name="CreateIndex", default=0)
     modify_index: int = field(name="ModifyIndex", default=0)
 
+    @property
+    def key(self) -> str:
+        """Its key in the table: IDs are kept as they were given, and are the same in any case."""
+        return self.accessor_id.lower()
+
     def expired(self, now: datetime) -> bool:
         """Whether the token's time is over."""
         return self.expiration_time is not None and self.expiration_time <= now
