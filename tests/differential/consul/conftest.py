@@ -58,7 +58,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return Programs([str(real)], [str(link)])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def play(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
     """``play(scenario, config)``: play it with both agents of a configuration, and compare.
 
