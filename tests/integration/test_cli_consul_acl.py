@@ -387,7 +387,7 @@ def test_a_login_and_a_logout(session: Session, tmp_path: Path) -> None:
     done = session.call("acl", "binding-rule", "delete", f"-id={rule}")
     assert done.out == f'Binding rule "{rule}" deleted successfully\n'
     done = session.call("acl", "auth-method", "delete", "-name=ci")
-    assert done.out == 'Auth-method "ci" deleted successfully\n'
+    assert done.out == 'Auth method "ci" deleted successfully\n'
     done = session.call("acl", "auth-method", "read", "-name=ci")
     assert (done.code, done.err) == (1, 'Auth method not found with name "ci"\n')
 

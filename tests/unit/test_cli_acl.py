@@ -248,7 +248,10 @@ def test_an_auth_method_of_kubernetes(agent: FakeAgent, consul: Consul, tmp_path
         (("binding-rule", "create"), "Missing required '-method' flag\n"),
         (("binding-rule", "create", "-method=a"), "Missing required '-bind-name' flag\n"),
         (
-            ("binding-rule", "create", "-method=a", "-bind-name=b", "-bind-vars=colour=c"),
+            (
+                *("binding-rule", "create", "-method=a", "-bind-type=templated-policy"),
+                *("-bind-name=b", "-bind-vars=colour=c"),
+            ),
             'Unknown variable of templated policies: "colour"',
         ),
         (
@@ -267,7 +270,7 @@ def test_an_auth_method_of_kubernetes(agent: FakeAgent, consul: Consul, tmp_path
         ),
         (
             ("token", "create", "-templated-policy=a", "-templated-policy-file=b"),
-            "Cannot combine the use of templated-policy flag with templated-policy-file\n",
+            "Cannot combine the use of templated-policy flag with templated-policy-file. ",
         ),
         (("token", "read", "-self", "-expanded"), "Cannot use both -expanded and -self\n"),
         (("token", "clone"), "Cannot update a token without specifying the -accessor-id parameter"),
@@ -278,7 +281,7 @@ def test_an_auth_method_of_kubernetes(agent: FakeAgent, consul: Consul, tmp_path
         (("templated-policy", "read"), "Must specify the -name parameter\n"),
         (("bootstrap", "a", "b"), "Error: Too many arguments (expected 0 or 1, got 2)\n"),
         (("bootstrap", "/nowhere"), "Error reading bootstrap token: "),
-        (("set-agent-token", "agent"), "Expected exactly 2 arguments, TYPE and TOKEN; got 1\n"),
+        (("set-agent-token", "agent"), "Error! Missing TOKEN argument\n"),
     ],
 )
 def test_wrong_commands(agent: FakeAgent, consul: Consul, argv: tuple[str, ...], text: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from portway.cli import private_file
 from portway.cli.client import Client
-from portway.cli.command import PAIR, Wrong, command, fail, failing, flag, no_arguments
+from portway.cli.command import PAIR, Wrong, command, fail, failing, flag
 from portway.cli.data import contents
 
 
@@ -28,7 +30,8 @@ def login(
     consul login -method kubernetes -bearer-token-file /var/run/secrets/token -token-sink-file
     consul.token
     """
-    no_arguments(args)
+    if args:
+        raise Wrong("Should have no non-flag arguments.")
     if not method:
         raise Wrong("Missing required '-method' flag")
     if not token_sink_file:
@@ -40,13 +43,14 @@ def login(
     try:
         credential = contents(bearer_token_file).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        fail(str(error))
+        fail(str(error).removeprefix("Failed to read file: "))
     if not credential:
         fail(f"No bearer token found in {bearer_token_file}")
     body = {"AuthMethod": method, "BearerToken": credential, "Meta": dict(meta)}
     with failing("Error logging in"):
         token = client.post("acl/login", (), body).json()
     try:
+        Path(token_sink_file).parent.mkdir(0o755, parents=True, exist_ok=True)
         private_file.write(token_sink_file, token["SecretID"].encode())
     except OSError as error:
         fail(f"Error writing token to file sink: {token_sink_file}: {error.strerror}")

@@ -60,7 +60,7 @@ def _lacking(programs: Programs, path: tuple[str, ...]) -> Iterator[str]:
 def test_every_command_and_flag_of_consul_is_here(programs: Programs) -> None:
     words = {*_words(_help(programs.consul, ()))}
     assert words <= {*_words(_help(programs.portway, ()))}
-    families = sorted((word,) for word in words if (word,) not in _NOT_HERE | {("acl",)})
+    families = sorted((word,) for word in words if (word,) not in _NOT_HERE)
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda path: list(_lacking(programs, path)), families)
     assert [one for some in found for one in some] == []

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from portway.cli import duration
-from portway.cli.acl import formats
+from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.client import Client
 from portway.cli.command import (
@@ -95,12 +95,13 @@ def _settings(given: dict[str, Any]) -> Row:
     return {key: value for key, value in row.items() if value}
 
 
-def _config(given: dict[str, Any]) -> Row:
+def _config(given: dict[str, Any], *, new: bool = False) -> Row:
     """What is given of the configuration. Raises Wrong, Failed."""
     kubernetes = {_FIELDS[name]: given[name] for name in _FIELDS if given[name]}
     if given["config"]:
         if kubernetes:
-            raise Wrong("Cannot use command line arguments with '-config' flags")
+            flags = "flags" if new else "flag"
+            raise Wrong(f"Cannot use command line arguments with '-config' {flags}")
         try:
             config = json.loads(data(given["config"]))
         except OSError as error:
@@ -152,13 +153,13 @@ def create(
         raise Wrong("Missing required '-type' flag")
     if not name:
         raise Wrong("Missing required '-name' flag")
-    config = _config(given)
+    config = _config(given, new=True)
     if not given["config"]:
         _complete(type, config)
     body = {"Name": name, "Type": type, **_settings(given), "Config": config}
     with failing("Failed to create new auth method"):
         method = client.put("acl/auth-method", (), body).json()
-    show(format, method, lambda: _text(method, meta))
+    show(format, method, fields.METHOD, lambda: _text(method, meta))
 
 
 @command("update", server=True)
@@ -194,7 +195,7 @@ def update(
         body = {**kept, **_settings(given), "Config": {**old, **config}}
     with failing(f'Error updating auth method "{name}"'):
         method = client.put(f"acl/auth-method/{name}", (), body).json()
-    show(format, method, lambda: _text(method, meta))
+    show(format, method, fields.METHOD, lambda: _text(method, meta))
 
 
 def _found(client: Client, name: str, what: str) -> Row:
@@ -223,7 +224,7 @@ def read(
     if not name:
         raise Wrong("Must specify the -name parameter")
     method = _found(client, name, f'Error reading auth method "{name}"')
-    show(format, method, lambda: _text(method, meta))
+    show(format, method, fields.METHOD, lambda: _text(method, meta))
 
 
 @command("list", server=True)
@@ -241,7 +242,7 @@ def list_(
     with failing("Failed to retrieve the auth method list"):
         methods = client.get("acl/auth-methods").json()
     lines = (line for method in methods for line in _entry(method, meta))
-    show(format, methods, lambda: "".join(f"{line}\n" for line in lines))
+    show(format, methods, fields.METHOD_IN_LIST, lambda: "".join(f"{line}\n" for line in lines))
 
 
 @command("delete", server=True)
@@ -253,7 +254,7 @@ def delete(client: Client, args: tuple[str, ...], name: str) -> None:
         raise Wrong("Must specify the -name parameter")
     with failing(f'Error deleting auth method "{name}"'):
         client.delete(f"acl/auth-method/{name}")
-    click.echo(f'Auth-method "{name}" deleted successfully')
+    click.echo(f'Auth method "{name}" deleted successfully')
 
 
 auth_method = group(

@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
-from portway.cli.acl import formats
+from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.grants import template_variables
 from portway.cli.acl.ids import rule_id
 from portway.cli.client import Client
-from portway.cli.command import Wrong, command, failing, flag, group, no_arguments
+from portway.cli.command import PAIR, Wrong, command, failing, flag, group, no_arguments
 
 _TYPE_HELP = "What is given: service, node, role, policy or templated-policy."
 _NAME_HELP = "Name of what is given; ${…} stands for a value of the credential."
+_VARS_HELP = "Variable of a templated policy, as name=VALUE."
+_TEMPLATED = "templated-policy"
 _SELECTOR_HELP = "Expression that the credential's values must fulfil."
 
 
@@ -44,7 +46,7 @@ def _label(name: str, value: str) -> str:
 @command("create", server=True)
 @flag("bind-name", str, _NAME_HELP)
 @flag("bind-type", str, _TYPE_HELP, default="service")
-@flag("bind-vars", str, "Variable of a templated policy, as name=VALUE.", multiple=True)
+@flag("bind-vars", PAIR, _VARS_HELP, multiple=True)
 @flag("description", str, "What the rule is for.")
 @flag("format", str, FORMAT_HELP, default="pretty")
 @flag("meta", bool, META_HELP)
@@ -55,7 +57,7 @@ def create(
     args: tuple[str, ...],
     bind_name: str,
     bind_type: str,
-    bind_vars: tuple[str, ...],
+    bind_vars: tuple[tuple[str, str], ...],
     description: str,
     format: str,  # noqa: A002
     meta: bool,
@@ -71,6 +73,8 @@ def create(
         raise Wrong("Missing required '-bind-type' flag")
     if not bind_name:
         raise Wrong("Missing required '-bind-name' flag")
+    if bind_vars and bind_type != _TEMPLATED:
+        raise Wrong("Cannot specify -bind-vars when -bind-type is not templated-policy")
     body: Row = {
         "AuthMethod": method,
         "Description": description,
@@ -81,20 +85,19 @@ def create(
     }
     with failing("Failed to create new binding rule"):
         rule = client.put("acl/binding-rule", (), body).json()
-    show(format, rule, lambda: _text(rule, meta))
+    show(format, rule, fields.RULE, lambda: _text(rule, meta))
 
 
-def _variables(texts: tuple[str, ...]) -> Row:
-    if not texts:
+def _variables(pairs: tuple[tuple[str, str], ...]) -> Row:
+    if not pairs:
         return {}
-    values = template_variables([text.replace("=", ":", 1) for text in texts])
-    return {"BindVars": {"Name": values["name"]}}
+    return {"BindVars": {"Name": template_variables([":".join(one) for one in pairs])["name"]}}
 
 
 @command("update", server=True)
 @flag("bind-name", str, _NAME_HELP)
-@flag("bind-type", str, _TYPE_HELP)
-@flag("bind-vars", str, "Variable of a templated policy, as name=VALUE.", multiple=True)
+@flag("bind-type", str, _TYPE_HELP, default=...)
+@flag("bind-vars", PAIR, _VARS_HELP, multiple=True)
 @flag("description", str, "What the rule is for.")
 @flag("format", str, FORMAT_HELP, default="pretty")
 @flag("id", str, "ID of the rule, or its beginning.")
@@ -105,8 +108,8 @@ def update(
     client: Client,
     args: tuple[str, ...],
     bind_name: str,
-    bind_type: str,
-    bind_vars: tuple[str, ...],
+    bind_type: str | None,
+    bind_vars: tuple[tuple[str, str], ...],
     description: str,
     format: str,  # noqa: A002
     id: str,  # noqa: A002
@@ -131,15 +134,21 @@ def update(
         body["Selector"] = selector  # an empty one fits every credential
     fixed: Row = {"ID": current["ID"], "AuthMethod": current["AuthMethod"]}
     if no_merge:
-        body.setdefault("BindType", "service")
+        if bind_type == "":
+            raise Wrong("Missing required '-bind-type' flag")
         if not bind_name:
             raise Wrong("Missing required '-bind-name' flag")
+        body.setdefault("BindType", "service")
+        if bind_vars and body["BindType"] != _TEMPLATED:
+            raise Wrong("-bind-vars cannot be specified when -bind-type is not templated-policy")
     else:
         old = {key: current[key] for key in current if not key.endswith("Index")}
         body = {**old, **body}
+        if bind_type and bind_type != _TEMPLATED:
+            body.pop("BindVars", None)
     with failing(f'Error updating binding rule "{current["ID"]}"'):
         rule = client.put(f"acl/binding-rule/{current['ID']}", (), {**body, **fixed}).json()
-    show(format, rule, lambda: _text(rule, meta))
+    show(format, rule, fields.RULE, lambda: _text(rule, meta))
 
 
 def _found(client: Client, given: str, what: str) -> Row:
@@ -170,7 +179,7 @@ def read(
     if not id:
         raise Wrong("Must specify the -id parameter.")
     rule = _found(client, id, f'Error reading binding rule "{id}"')
-    show(format, rule, lambda: _text(rule, meta))
+    show(format, rule, fields.RULE, lambda: _text(rule, meta))
 
 
 @command("list", server=True)
@@ -194,7 +203,7 @@ def list_(
         for rule in rules
         for line in (f"{rule['ID']}:", *(f"   {text}" for text in _lines(rule, meta)))
     )
-    show(format, rules, lambda: "".join(f"{line}\n" for line in lines))
+    show(format, rules, fields.RULE, lambda: "".join(f"{line}\n" for line in lines))
 
 
 @command("delete", server=True)

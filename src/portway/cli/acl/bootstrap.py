@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portway.cli.acl import fields
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, checked, show
 from portway.cli.acl.token_text import token_text
 from portway.cli.client import Client
@@ -36,4 +37,4 @@ def bootstrap(
     with failing("Failed ACL bootstrapping"):
         token = client.put("acl/bootstrap", (), body).json()
     token.pop("ID", None)
-    show(format, token, lambda: token_text(token, meta))
+    show(format, token, fields.TOKEN, lambda: token_text(token, meta))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from portway.cli.acl.fields import Fields, shaped
 from portway.cli.command import Wrong
 from portway.cli.output import print_json
 
@@ -28,10 +29,10 @@ def checked(format_: str) -> str:
     return format_
 
 
-def show(format_: str, value: Any, text: Callable[[], str]) -> None:
-    """Print JSON, or the text, after which comes a blank line as with Consul."""
+def show(format_: str, value: Any, fields: Fields, text: Callable[[], str]) -> None:
+    """Print JSON with these fields, or the text, after which comes a blank line."""
     if format_ == "json":
-        print_json(value)
+        print_json(shaped(value, fields))
     elif words := text():
         click.echo(words)
 

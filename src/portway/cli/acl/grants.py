@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from portway.cli.acl.ids import policy_id, role_id
@@ -14,24 +14,38 @@ _F = Callable[..., Any]
 Row = dict[str, Any]
 _MANY = "; may be given several times."
 
-TEMPLATE_FLAGS = (
+_TEMPLATED = (
     ("templated-policy", "Name of a templated policy, with -var for its variables."),
     ("templated-policy-file", "File of templated policies in HCL or JSON."),
 )
 
 
 def grant_flags(function: _F) -> _F:
-    """Declare the flags of what a token or role is given."""
+    """Declare the flags of what a new token or role is given."""
+    function = _link_flags(function)
+    for name, text in _TEMPLATED:
+        function = flag(name, str, text)(function)
+    return function
+
+
+def change_flags(function: _F) -> _F:
+    """Declare the flags of what a token or role is given that exists."""
+    function = _link_flags(function)
+    for name, text in _TEMPLATED:
+        function = flag(f"append-{name}", str, f"{text} It comes to those there are.")(function)
+        function = flag(f"replace-{name}", str, f"{text} It is the only one then.")(function)
+    return function
+
+
+def _link_flags(function: _F) -> _F:
     for name, text in (
         ("policy-id", f"ID of a policy, or its beginning{_MANY}"),
         ("policy-name", f"Name of a policy{_MANY}"),
         ("service-identity", f"Service, as NAME or NAME:DATACENTER,…{_MANY}"),
         ("node-identity", f"Node, as NAME:DATACENTER{_MANY}"),
-        ("var", f"Variable of -templated-policy, as name:VALUE{_MANY}"),
+        ("var", f"Variable of the templated policy that is named, as name:VALUE{_MANY}"),
     ):
         function = flag(name, str, text, multiple=True)(function)
-    for name, text in TEMPLATE_FLAGS:
-        function = flag(name, str, text)(function)
     return function
 
 
@@ -90,16 +104,48 @@ def templated_policies(name: str, file: str, variables: Sequence[str]) -> list[R
     """Templated policies of one flag or a file. Raises Wrong, Failed."""
     if variables and not name:
         raise Wrong("Cannot specify variables without specifying templated policy")
+    rows: list[Row] = []
+    if name:
+        row: Row = {"TemplateName": name}
+        if variables:
+            row["TemplateVariables"] = template_variables(variables)
+        rows.append(row)
+    return [*rows, *(_of_file(file) if file else ())]
+
+
+def new_templates(what: str, given: Mapping[str, Any]) -> list[Row]:
+    """The templated policies of a new token or role, ``what``. Raises Wrong, Failed."""
+    name, file = given["templated_policy"], given["templated_policy_file"]
     if name and file:
-        raise Wrong("Cannot combine the use of templated-policy flag with templated-policy-file")
-    if file:
-        return _of_file(file)
-    if not name:
-        return []
-    row: Row = {"TemplateName": name}
-    if variables:
-        row["TemplateVariables"] = template_variables(variables)
-    return [row]
+        raise Wrong(
+            "Cannot combine the use of templated-policy flag with templated-policy-file. To create "
+            f"a {what} with a single templated policy and simple use case, use -templated-policy. "
+            "For multiple templated policies and more complicated use cases, use "
+            "-templated-policy-file"
+        )
+    return templated_policies(name, file, given["var"])
+
+
+def changed_templates(
+    current: Sequence[Row], given: Mapping[str, Any], append: str = "append"
+) -> list[Row]:
+    """The templated policies that something is to have. Raises Wrong, Failed.
+
+    ``append`` is how Consul begins the name of the flag when it refuses both ways at once.
+    """
+    added, whole = (
+        (given[f"{how}_templated_policy"], given[f"{how}_templated_policy_file"])
+        for how in ("append", "replace")
+    )
+    if any(added) and any(whole):
+        raise Wrong(
+            f"Cannot combine the use of {append}-templated-policy flags with "
+            "replace-templated-policy. To set or overwrite existing templated policies, use "
+            "-replace-templated-policy or -replace-templated-policy-file. To append to existing "
+            "templated policies, use -append-templated-policy or -append-templated-policy-file."
+        )
+    rows = templated_policies(*(whole if any(whole) else added), given["var"])
+    return rows if any(whole) else [*current, *rows]
 
 
 def template_variables(texts: Sequence[str]) -> Row:
@@ -121,7 +167,9 @@ def _of_file(path: str) -> list[Row]:
 
     try:
         tree = parse_hcl(contents(path).decode("utf-8-sig"), path)
-    except (HclError, OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        fail(str(error))
+    except (HclError, UnicodeDecodeError) as error:
         fail(f"Error parsing templated policy file: {error}")
     rows: list[Row] = []
     found = next((value for key, value in tree.items() if key.lower() == "templatedpolicy"), None)
@@ -151,8 +199,11 @@ def _of_block(path: str, name: str, block: Any) -> Row:
 
 def with_added(rows: Sequence[Row], more: Sequence[Row], *keys: str) -> list[Row]:
     """``rows`` and ``more``, which take the place of what is the same by ``keys``."""
-    kept = [row for row in rows if not any(_same(row, one, keys) for one in more)]
-    return [*kept, *more]
+    merged = list(rows)
+    for one in more:
+        found = next((n for n, row in enumerate(merged) if _same(row, one, keys)), len(merged))
+        merged[found : found + 1] = [one]
+    return merged
 
 
 def _same(one: Row, other: Row, keys: Sequence[str]) -> bool:

@@ -12,6 +12,10 @@ _MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 _WHOLE = 36  # characters of a UUID
 
 
+class _NoneError(ApiError):
+    """No ID begins so."""
+
+
 def token_id(client: Client, text: str) -> str:
     """The accessor ID of a token. Raises ApiError."""
     if text == "anonymous":
@@ -33,7 +37,10 @@ def role_id(client: Client, text: str) -> str:
 
 def rule_id(client: Client, text: str) -> str:
     """The ID of a binding rule. Raises ApiError."""
-    return _by_beginning(client, "acl/binding-rules", "ID", "rule", text)
+    try:
+        return _by_beginning(client, "acl/binding-rules", "ID", "rule", text)
+    except _NoneError:
+        raise ApiError(f"no such rule ID with prefix: {text}: ACL not found") from None
 
 
 def _by_beginning(client: Client, path: str, field: str, what: str, text: str) -> str:
@@ -42,7 +49,7 @@ def _by_beginning(client: Client, path: str, field: str, what: str, text: str) -
     rows: Sequence[dict[str, Any]] = client.get(path).json() or ()
     found = [str(row[field]) for row in rows if str(row[field]).startswith(text)]
     if not found:
-        raise ApiError(f"No such {what} ID with prefix: {text}")
+        raise _NoneError(f"No such {what} ID with prefix: {text}")
     if len(found) > 1:
         raise ApiError(f"Partial {what} ID is not unique")
     return found[0]

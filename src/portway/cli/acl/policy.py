@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portway.cli.acl import formats
+from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.ids import policy_id
 from portway.cli.client import Client
@@ -84,7 +84,7 @@ def create(
         body["Datacenters"] = list(valid_datacenter)
     with failing("Failed to create new policy"):
         policy = client.put("acl/policy", (), body).json()
-    show(format, policy, lambda: policy_text(policy, meta))
+    show(format, policy, fields.POLICY, lambda: policy_text(policy, meta))
 
 
 @command("read", server=True)
@@ -104,7 +104,7 @@ def read(
     no_arguments(args)
     checked(format)
     policy = _found(client, id, name, "Error policy not found: {}")
-    show(format, policy, lambda: policy_text(policy, meta))
+    show(format, policy, fields.POLICY, lambda: policy_text(policy, meta))
 
 
 _NO_SUCH = "Error determining policy ID: No such policy with name: {}"
@@ -141,7 +141,7 @@ def list_(
     with failing("Failed to retrieve the policy list"):
         policies = client.get("acl/policies").json()
     lines = (line for policy in policies for line in _entry(policy, meta))
-    show(format, policies, lambda: "".join(f"{line}\n" for line in lines))
+    show(format, policies, fields.POLICY_IN_LIST, lambda: "".join(f"{line}\n" for line in lines))
 
 
 @command("update", server=True)
@@ -180,7 +180,7 @@ def update(
     body["Datacenters"] = list(valid_datacenter) or kept.get("Datacenters") or []
     with failing(f'Error updating policy "{current["ID"]}"'):
         policy = client.put(f"acl/policy/{current['ID']}", (), body).json()
-    show(format, policy, lambda: policy_text(policy, meta))
+    show(format, policy, fields.POLICY, lambda: policy_text(policy, meta))
 
 
 @command("delete", server=True)

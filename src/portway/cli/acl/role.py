@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portway.cli.acl import formats, grants
+from portway.cli.acl import fields, formats, grants
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.ids import role_id
 from portway.cli.client import Client
@@ -63,20 +63,22 @@ def create(
             "Cannot create a role without specifying -policy-name, -policy-id, -service-identity, "
             "-node-identity, -templated-policy-file or -templated-policy at least once"
         )
-    body = {"Name": name, "Description": description, **_grants(client, given)}
+    body = {
+        "Name": name,
+        "Description": description,
+        **_grants(client, given),
+        "TemplatedPolicies": grants.new_templates("role", given),
+    }
     with failing("Failed to create new role"):
         role = client.put("acl/role", (), body).json()
-    show(format, role, lambda: _text(role, meta))
+    show(format, role, fields.ROLE, lambda: _text(role, meta))
 
 
 def _grants(client: Client, given: dict[str, Any]) -> Row:
-    """What is given to a role, as the API takes it."""
+    """Identities and policies that are given to a role, as the API takes them."""
     return {
         "ServiceIdentities": grants.service_identities(given["service_identity"]),
         "NodeIdentities": grants.node_identities(given["node_identity"]),
-        "TemplatedPolicies": grants.templated_policies(
-            given["templated_policy"], given["templated_policy_file"], given["var"]
-        ),
         "Policies": grants.policies(client, given["policy_id"], given["policy_name"]),
     }
 
@@ -98,7 +100,7 @@ def read(
     no_arguments(args)
     checked(format)
     role = _found(client, id, name)
-    show(format, role, lambda: _text(role, meta))
+    show(format, role, fields.ROLE, lambda: _text(role, meta))
 
 
 def _found(
@@ -135,7 +137,7 @@ def list_(
     with failing("Failed to retrieve the role list"):
         roles = client.get("acl/roles").json()
     lines = (line for role in roles for line in _entry(role, meta))
-    show(format, roles, lambda: "".join(f"{line}\n" for line in lines))
+    show(format, roles, fields.ROLE, lambda: "".join(f"{line}\n" for line in lines))
 
 
 @command("update", server=True)
@@ -145,7 +147,7 @@ def list_(
 @flag("meta", bool, META_HELP)
 @flag("name", str, "Name the role is to have.")
 @flag("no-merge", bool, "What is not given is taken away, instead of staying as it is.")
-@grants.grant_flags
+@grants.change_flags
 def update(
     client: Client,
     args: tuple[str, ...],
@@ -178,16 +180,17 @@ def update(
         else:
             keys = _KEYS[field]
             body[field] = grants.with_added(current.get(field) or [], rows, *keys)
+    templated = [] if no_merge else current.get("TemplatedPolicies") or []
+    body["TemplatedPolicies"] = grants.changed_templates(templated, given)
     with failing(f'Error updating role "{wanted}"'):
         role = client.put(f"acl/role/{wanted}", (), body).json()
-    show(format, role, lambda: _text(role, meta))
+    show(format, role, fields.ROLE, lambda: _text(role, meta))
 
 
 _KEYS = {
     "Policies": ("ID", "Name"),
     "ServiceIdentities": ("ServiceName",),
     "NodeIdentities": ("NodeName", "Datacenter"),
-    "TemplatedPolicies": ("TemplateName", "TemplateVariables"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from portway.cli.acl import fields
+from portway.cli.acl.fields import shaped
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.grants import templated_policies
 from portway.cli.acl.policy import policy_text
@@ -47,7 +49,8 @@ def list_(
     checked(format)
     with failing("Failed to retrieve the templated policies list"):
         templates: dict[str, Row] = client.get("acl/templated-policies").json()
-    show(format, templates, lambda: "".join(f"{name}\n" for name in sorted(templates)))
+    rows = {name: shaped(templates[name], fields.TEMPLATE) for name in sorted(templates)}
+    show(format, rows, dict.fromkeys(rows), lambda: "".join(f"{name}\n" for name in rows))
 
 
 @command("read", server=True)
@@ -68,7 +71,7 @@ def read(
         raise Wrong("Must specify the -name parameter")
     with failing(f'Error reading templated policy "{name}"'):
         template = client.get(f"acl/templated-policy/name/{name}").json()
-    show(format, template, lambda: _text(template, meta))
+    show(format, template, fields.TEMPLATE, lambda: _text(template, meta))
 
 
 @command("preview", server=True)
@@ -100,7 +103,7 @@ def preview(
         policy = client.post(
             f"acl/templated-policy/preview/{wanted}", (), row.get("TemplateVariables") or {}
         ).json()
-    show(format, policy, lambda: policy_text(policy, meta))
+    show(format, policy, fields.POLICY, lambda: policy_text(policy, meta))
 
 
 templated_policy = group(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from portway.cli.acl import fields
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, checked, show
 from portway.cli.acl.ids import token_id
 from portway.cli.acl.token_text import expanded_text, token_text
@@ -54,7 +55,7 @@ def read(
         with failing(f'Error reading token "{wanted}"'):
             token = client.get(f"acl/token/{wanted}", {"expanded": expanded}).json()
     text = expanded_text if expanded else token_text
-    show(format, token, lambda: text(token, meta))
+    show(format, token, fields.EXPANDED if expanded else fields.TOKEN, lambda: text(token, meta))
 
 
 @command("list", server=True)
@@ -71,7 +72,9 @@ def list_(
     checked(format)
     with failing("Failed to retrieve the token list"):
         tokens = client.get("acl/tokens").json()
-    show(format, tokens, lambda: "\n".join(token_text(token, meta) for token in tokens))
+    show(
+        format, tokens, fields.TOKEN, lambda: "\n".join(token_text(token, meta) for token in tokens)
+    )
 
 
 @command("delete", server=True)

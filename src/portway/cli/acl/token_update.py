@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portway.cli.acl import grants
+from portway.cli.acl import fields, grants
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, checked, show
 from portway.cli.acl.grants import Row
 from portway.cli.acl.ids import token_id
@@ -25,8 +25,8 @@ _APPENDED = (
     ("append-node-identity", "Node identity to add"),
 )
 _MERGED = (
-    ("merge-policies", "-append-policy-id or -append-policy-name"),
-    ("merge-roles", "-append-role-id or -append-role-name"),
+    ("merge-policies", "-append-policy-name or -append-policy-id"),
+    ("merge-roles", "-append-role-name or -append-role-id"),
     ("merge-service-identities", "-append-service-identity"),
     ("merge-node-identities", "-append-node-identity"),
 )
@@ -37,8 +37,6 @@ def _update_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         function = flag(name, str, f"{text}; may be given several times.", multiple=True)(function)
     for name, instead in _MERGED:
         function = flag(name, bool, f"Deprecated: {instead}.")(function)
-    for name, text in grants.TEMPLATE_FLAGS:
-        function = flag(f"append-{name}", str, f"{text} It is added.")(function)
     return function
 
 
@@ -50,7 +48,7 @@ def _update_flags(function: Callable[..., Any]) -> Callable[..., Any]:
 @flag("meta", bool, META_HELP)
 @_update_flags
 @grants.role_flags
-@grants.grant_flags
+@grants.change_flags
 def update(
     client: Client,
     args: tuple[str, ...],
@@ -64,19 +62,19 @@ def update(
     """Change what a token may do.
 
     Policies and roles that are named take the place of those it has; without any it keeps them.
-    Service, node and templated identities that are not named are taken away. What -append- names
-    comes to what it has.
+    Service and node identities that are not named are taken away. What -append- names comes to
+    what it has.
     """
     no_arguments(args)
     checked(format)
     wanted = accessor(
         accessor_id, id, "Cannot update a token without specifying the -accessor-id parameter"
     )
-    for name, instead in _MERGED:
-        if given[name.replace("-", "_")]:
+    for plural, one in (("policies", "policy"), ("roles", "role")):
+        if given[f"merge_{plural}"]:
             click.echo(
-                f"{name} is deprecated and will be removed in a future Consul version. Use "
-                f"`{instead}` instead.",
+                f"merge-{plural} is deprecated and will be removed in a future Consul version. "
+                f"Use `append-{one}-name` or `append-{one}-id` instead.",
                 err=True,
             )
     with failing("Error determining token ID"):
@@ -94,7 +92,7 @@ def update(
         token.pop(field, None)
     with failing(f"Failed to update token {wanted}"):
         changed = client.put(f"acl/token/{wanted}", (), token).json()
-    show(format, changed, lambda: token_text(changed, meta))
+    show(format, changed, fields.TOKEN, lambda: token_text(changed, meta))
 
 
 def _links(
@@ -137,15 +135,5 @@ def _identities(token: Row, given: dict[str, Any]) -> None:
         if added or given[f"merge_{what}_identities"]:
             rows = grants.with_added(token.get(field) or [], rows, *keys)
         token[field] = rows
-    name, file = given["templated_policy"], given["templated_policy_file"]
-    more_name, more_file = given["append_templated_policy"], given["append_templated_policy_file"]
-    if (name or file) and (more_name or more_file):
-        raise Wrong(
-            "Cannot combine the use of templated-policy flags with append- variants. To set or "
-            "overwrite existing templated policies, use -templated-policy or "
-            "-templated-policy-file. To append to existing templated policies, use "
-            "-append-templated-policy or -append-templated-policy-file."
-        )
-    old = token.get("TemplatedPolicies") or []
-    rows = grants.templated_policies(name or more_name, file or more_file, given["var"])
-    token["TemplatedPolicies"] = [*old, *rows] if more_name or more_file else rows
+    templated = token.get("TemplatedPolicies") or []
+    token["TemplatedPolicies"] = grants.changed_templates(templated, given, "-append")

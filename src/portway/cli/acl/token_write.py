@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portway.cli import duration
-from portway.cli.acl import grants
+from portway.cli.acl import fields, grants
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, checked, show
 from portway.cli.acl.ids import token_id
 from portway.cli.acl.token import ACCESSOR_HELP, accessor
@@ -40,9 +40,7 @@ def create(
     policy_name: tuple[str, ...],
     service_identity: tuple[str, ...],
     node_identity: tuple[str, ...],
-    templated_policy: str,
-    templated_policy_file: str,
-    var: tuple[str, ...],
+    **templated: Any,
 ) -> None:
     """Make a token, and show it with its secret.
 
@@ -51,7 +49,7 @@ def create(
     no_arguments(args)
     checked(format)
     given = (policy_id, policy_name, role_id, role_name, service_identity, node_identity)
-    if not any(given) and not templated_policy and not templated_policy_file:
+    if not any(given) and not any(templated.values()):
         raise Wrong(
             "Cannot create a token without specifying -policy-name, -policy-id, -role-name, "
             "-role-id, -service-identity, -node-identity, -templated-policy, or "
@@ -64,9 +62,7 @@ def create(
         "Local": local,
         "ServiceIdentities": grants.service_identities(service_identity),
         "NodeIdentities": grants.node_identities(node_identity),
-        "TemplatedPolicies": grants.templated_policies(
-            templated_policy, templated_policy_file, var
-        ),
+        "TemplatedPolicies": grants.new_templates("token", templated),
     }
     if expires_ttl:
         body["ExpirationTTL"] = duration.show(expires_ttl)
@@ -74,7 +70,7 @@ def create(
     body["Roles"] = grants.roles(client, role_id, role_name)
     with failing("Failed to create new token"):
         token = client.put("acl/token", (), {key: v for key, v in body.items() if v}).json()
-    show(format, token, lambda: token_text(token, meta))
+    show(format, token, fields.TOKEN, lambda: token_text(token, meta))
 
 
 @command("clone", server=True)
@@ -103,4 +99,4 @@ def clone(
     body = {"Description": description} if description else {}
     with failing("Error cloning token"):
         token = client.put(f"acl/token/{wanted}/clone", (), body).json()
-    show(format, token, lambda: token_text(token, meta))
+    show(format, token, fields.TOKEN, lambda: token_text(token, meta))
