@@ -76,14 +76,14 @@ async def test_a_transaction_reads_no_more_than_it_may(monkeypatch: pytest.Monke
     monkeypatch.setattr(txn, "MAX_RESULTS", 12)
     async with running() as discovery:
         for number in range(10):
-            await discovery.put(f"/v1/kv/{number // 5}/{number}", b"v")
+            await discovery.put(f"/v1/kv/a/{number // 5}/{number}", b"v")
 
         def tree(prefix: str) -> dict[str, dict[str, str]]:
             return {"KV": {"Verb": "get-tree", "Key": prefix}}
 
-        reply = await discovery.put("/v1/txn", [tree("0/"), tree("1/")])
-        assert [row["KV"]["Key"][0] for row in reply.json["Results"]] == ["0"] * 5 + ["1"] * 5
-        for batch, index in (([tree("0/"), tree("")], 1), ([tree("0/")] * 4, 3)):
+        reply = await discovery.put("/v1/txn", [tree("a/0/"), tree("a/1/")])
+        assert [row["KV"]["Key"][2] for row in reply.json["Results"]] == ["0"] * 5 + ["1"] * 5
+        for batch, index in (([tree("a/0/"), tree("a/")], 1), ([tree("a/0/")] * 4, 3)):
             refused = await discovery.put("/v1/txn", batch)
             assert refused.status == 409
             assert refused.json["Errors"][0]["OpIndex"] == index
