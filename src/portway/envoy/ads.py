@@ -22,6 +22,7 @@ from portway.envoy.resource import Key, Rejection, Resource
 
 _log = structlog.get_logger(__name__)
 
+_GRACE = 2.0  # seconds that streams have to end when the server stops
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _METHOD = "DeltaAggregatedResources"
 _OPTIONS = (
@@ -67,6 +68,7 @@ class Ads:
         self._settled = asyncio.Event()
         self._told = False
         self._server: grpc.aio.Server | None = None
+        self._closing = asyncio.Event()
 
     async def start(self, path: Path) -> None:
         """Serve on a Unix socket, replacing what a dead process left there.
@@ -96,7 +98,9 @@ class Ads:
     async def stop(self) -> None:
         """Close all streams; Envoys keep serving what they have."""
         if self._server is not None:
-            await self._server.stop(None)
+            # Streams that end by themselves: grpcio prints a traceback of some that it cancels.
+            self._closing.set()
+            await self._server.stop(_GRACE)
             self._server = None
 
     def update(self, changed: Iterable[Resource], removed: Iterable[Key] = ()) -> None:
@@ -224,12 +228,16 @@ class Ads:
             while True:
                 await context.write(await outbox.get())
 
+        async def read() -> None:
+            async for request in requests:
+                stream.receive(request)
+
         stream = self.join(outbox.put_nowait)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(write()), group.create_task(stream.run())]
-                async for request in requests:
-                    stream.receive(request)
+                ends = [group.create_task(read()), group.create_task(self._closing.wait())]
+                tasks = [*ends, group.create_task(write()), group.create_task(stream.run())]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in tasks:
                     task.cancel()
         except* Exception as failure:
