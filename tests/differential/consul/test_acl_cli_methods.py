@@ -160,7 +160,7 @@ def test_json(play: Play) -> None:
             if row["Name"].startswith("clj-"):
                 ask.delete(f"acl/policy/{row['ID']}", record=False)
 
-    play(scenario, GUARDED, token=MANAGEMENT)
+    play(scenario, GUARDED, token=MANAGEMENT, own=True)  # lists show what others left
 
 
 def test_tokens_of_the_agent(play: Play, tmp_path: Path) -> None:

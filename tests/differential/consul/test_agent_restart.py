@@ -45,6 +45,10 @@ def _shown(ask: World) -> None:
     rows = ask.get("agent/services", record=False).json
     for row in rows.values():
         row.pop("Proxy", None)
+        # The real agent learns a virtual address from its servers, after a while.
+        row.get("TaggedAddresses", {}).pop("consul-virtual", None)
+        if not row.get("TaggedAddresses"):
+            row.pop("TaggedAddresses", None)
     ask.note("services", {name: sorted(map(str, row.items())) for name, row in rows.items()})
     checks = ask.get("agent/checks", record=False).json
     for name, row in sorted(checks.items()):

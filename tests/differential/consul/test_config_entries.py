@@ -51,7 +51,7 @@ def _play_case(ask: World, case: Case) -> None:
     path = f"config/{case.kind}/{name}"
     if answer.status == 200:
         if not refused:
-            told = {_TOLD: ["json.Status.Conditions*"]} if case.differs else None
+            told = {_TOLD: ["?json.Status.Conditions*"]} if case.differs else None
             ask.get(path, differs=told)
         ask.delete(path, record=False)
     for service in _HTTP if case.http else ():
