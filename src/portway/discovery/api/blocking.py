@@ -43,7 +43,7 @@ def check_read(request: Request) -> tuple[int, float]:
     """
     wanted = request.unsigned("index", "Invalid index") or 0
     wait = request.duration("wait", "Invalid wait time") or 0.0
-    _check_consistency(request)
+    check_consistency(request)
     return wanted, wait
 
 
@@ -94,10 +94,8 @@ async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> 
 async def consistency_of(request: Request) -> str:
     """``leader``, ``consistent`` or ``stale``, after waiting for what that promises.
 
-    Raises ApiError (400) when the request asks for two of them, or for a cached answer of an age
-    that is no number.
+    The request has been checked: by ``check_read``, or by ``check_consistency`` alone.
     """
-    _check_consistency(request)
     if request.query and request.has("consistent"):
         await request.context.server.catch_up()
         return "consistent"
@@ -105,7 +103,11 @@ async def consistency_of(request: Request) -> str:
     return "stale" if stale or _is_stale_by_default(request) else "leader"
 
 
-def _check_consistency(request: Request) -> None:
+def check_consistency(request: Request) -> None:
+    """Refuse a request for two modes at once, or for a cached answer of an age that is none.
+
+    Raises ApiError (400).
+    """
     _check_cache_control(request.headers.get("cache-control", ""))
     if not request.query:
         return

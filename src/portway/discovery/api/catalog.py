@@ -7,7 +7,7 @@ from typing import Any
 
 from portway.discovery.api import selection
 from portway.discovery.api.answer import JSON, Answer, encode, json_answer, raw_json
-from portway.discovery.api.blocking import consistency_of, note_filtered, read
+from portway.discovery.api.blocking import check_consistency, consistency_of, note_filtered, read
 from portway.discovery.api.error import ApiError, bad_request, refused
 from portway.discovery.api.filtering import row_filter
 from portway.discovery.api.gateway_services import read_gateway_services
@@ -60,6 +60,7 @@ def _check_datacenter(request: Request, named: str) -> None:
 
 async def datacenters(request: Request) -> Answer:
     """The datacenters that are known, nearest first."""
+    check_consistency(request)
     await consistency_of(request)
     selection.set_cache_headers(request)
     return json_answer([request.context.settings.datacenter])

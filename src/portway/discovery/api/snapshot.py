@@ -7,7 +7,7 @@ import uuid
 
 from portway.discovery import snapshot
 from portway.discovery.api.answer import Answer
-from portway.discovery.api.blocking import consistency_of, set_read_headers
+from portway.discovery.api.blocking import check_consistency, consistency_of, set_read_headers
 from portway.discovery.api.error import ApiError
 from portway.discovery.api.request import Request
 from portway.discovery.api.route import Route
@@ -19,6 +19,7 @@ async def save(request: Request) -> Answer:
     """The state as a file."""
     request.require("snapshot", "read")
     request.datacenter()
+    check_consistency(request)
     consistency = await consistency_of(request)
     try:
         async with request.context.snapshots:
