@@ -18,11 +18,14 @@ KEY = "le/.lock"
 
 @contextmanager
 def _locking(ask: World, program: Sequence[str], *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A command line that holds, or waits for, the lock."""
+    """A command line that holds, or waits for, the lock.
+
+    ``exec``, because the real Consul ends only the shell, and not every shell becomes its command.
+    """
     kept = {name: value for name, value in os.environ.items() if "CONSUL" not in name}
     environ = {**kept, "CONSUL_HTTP_ADDR": f"127.0.0.1:{ask.ports['http']}"}
     process = subprocess.Popen(
-        [*program, "lock", "-child-exit-code", *options, "le", "sleep 60"],
+        [*program, "lock", "-child-exit-code", *options, "le", "exec sleep 60"],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -14,7 +14,13 @@ BASE = {
 
 
 def test_servers(play: Play) -> None:
+    def leads(ask: World) -> bool:
+        """Whether autopilot has seen who leads, which takes the real one a while."""
+        servers = ask.get("operator/autopilot/state", record=False).json["Servers"]
+        return any(server["Status"] == "leader" for server in servers.values())
+
     def scenario(ask: World) -> None:
+        ask.until(lambda: leads(ask), "autopilot's leader")
         for path in ("raft/configuration", "autopilot/health", "autopilot/state"):
             for query in ("", "?stale", "?dc=nope", "?pretty", "?index=abc"):
                 ask.get(f"operator/{path}{query}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from portway.cli import duration
 from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
+from portway.cli.acl.listing import show_list
 from portway.cli.client import Client
 from portway.cli.command import (
     DURATION,
@@ -238,11 +240,8 @@ def list_(
 ) -> None:
     """List the auth methods."""
     no_arguments(args)
-    checked(format)
-    with failing("Failed to retrieve the auth method list"):
-        methods = client.get("acl/auth-methods").json()
-    lines = (line for method in methods for line in _entry(method, meta))
-    show(format, methods, fields.METHOD_IN_LIST, lambda: "".join(f"{line}\n" for line in lines))
+    entry = partial(_entry, meta=meta)
+    show_list(client, format, "auth method", "acl/auth-methods", fields.METHOD_IN_LIST, entry)
 
 
 @command("delete", server=True)

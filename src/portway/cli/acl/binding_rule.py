@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.grants import template_variables
 from portway.cli.acl.ids import rule_id
+from portway.cli.acl.listing import show_list
 from portway.cli.client import Client
 from portway.cli.command import PAIR, Wrong, command, failing, flag, group, no_arguments
 
@@ -33,6 +35,11 @@ def _lines(rule: Row, meta: bool) -> Iterator[str]:
     yield _label("Selector", rule.get("Selector", ""))
     if meta:
         yield from formats.meta(rule, _label, hashed=False)
+
+
+def _entry(rule: Row, meta: bool) -> Iterator[str]:
+    yield f"{rule['ID']}:"
+    yield from (f"   {line}" for line in _lines(rule, meta))
 
 
 def _text(rule: Row, meta: bool) -> str:
@@ -195,15 +202,9 @@ def list_(
 ) -> None:
     """List the binding rules."""
     no_arguments(args)
-    checked(format)
-    with failing("Failed to retrieve the binding rule list"):
-        rules = client.get("acl/binding-rules", {"authmethod": method or None}).json()
-    lines = (
-        line
-        for rule in rules
-        for line in (f"{rule['ID']}:", *(f"   {text}" for text in _lines(rule, meta)))
-    )
-    show(format, rules, fields.RULE, lambda: "".join(f"{line}\n" for line in lines))
+    entry = partial(_entry, meta=meta)
+    of = {"authmethod": method or None}
+    show_list(client, format, "binding rule", "acl/binding-rules", fields.RULE, entry, of)
 
 
 @command("delete", server=True)

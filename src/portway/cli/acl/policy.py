@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from portway.cli.acl import fields, formats
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.ids import policy_id
+from portway.cli.acl.listing import show_list
 from portway.cli.client import Client
 from portway.cli.command import Wrong, command, fail, failing, flag, group, no_arguments
 from portway.cli.data import data
@@ -137,11 +139,8 @@ def list_(
 ) -> None:
     """List the policies, without their rules."""
     no_arguments(args)
-    checked(format)
-    with failing("Failed to retrieve the policy list"):
-        policies = client.get("acl/policies").json()
-    lines = (line for policy in policies for line in _entry(policy, meta))
-    show(format, policies, fields.POLICY_IN_LIST, lambda: "".join(f"{line}\n" for line in lines))
+    entry = partial(_entry, meta=meta)
+    show_list(client, format, "policy", "acl/policies", fields.POLICY_IN_LIST, entry)
 
 
 @command("update", server=True)

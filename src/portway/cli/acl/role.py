@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from portway.cli.acl import fields, formats, grants
 from portway.cli.acl.formats import FORMAT_HELP, META_HELP, Row, checked, show
 from portway.cli.acl.ids import role_id
+from portway.cli.acl.listing import show_list
 from portway.cli.client import Client
 from portway.cli.command import Wrong, command, failing, flag, group, no_arguments
 
@@ -133,11 +135,7 @@ def list_(
 ) -> None:
     """List the roles."""
     no_arguments(args)
-    checked(format)
-    with failing("Failed to retrieve the role list"):
-        roles = client.get("acl/roles").json()
-    lines = (line for role in roles for line in _entry(role, meta))
-    show(format, roles, fields.ROLE, lambda: "".join(f"{line}\n" for line in lines))
+    show_list(client, format, "role", "acl/roles", fields.ROLE, partial(_entry, meta=meta))
 
 
 @command("update", server=True)
