@@ -126,6 +126,33 @@ def test_versions_of_tls(place: Home) -> None:
     assert trust.ask(context).status == 200
 
 
+def said_to(port: int, bytes_: bytes) -> bytes:
+    """All that a listener answers until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(bytes_)
+        with connection.makefile("rb") as answer:
+            return answer.read()
+
+
+def test_whom_tls_refuses_it_tells_why(place: Home) -> None:
+    trust = Trust(place)
+    server, mine = trust.authority("server"), trust.authority("mine")
+    trust.use(server, clients=mine, tls_min_version="TLSv1_3")
+    agent = place.start()
+    plain = said_to(trust.port, b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert plain.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert plain.endswith(b"Client sent an HTTP request to an HTTPS server.\n")
+    alert = 21  # the type of a TLS record, RFC 8446 section 5.1
+    assert said_to(trust.port, b"\x16\x03\x01\x00\x04\xff\xff\xff\xff")[0] == alert
+    old = trust.context(server, mine)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+        trust.ask(old)
+    eventually(lambda: agent.log.read_text().count("TLS handshake error") == 3, "three lines")
+    assert "address=127.0.0.1:" in agent.log.read_text()
+    assert trust.ask(trust.context(server, mine)).status == 200
+
+
 def test_unix_sockets(place: Home) -> None:
     path = place.directory / "agent.sock"
     place.config |= {

@@ -20,6 +20,7 @@ _VERSIONS = {
 def server_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context of a listener. Raises OSError or ssl.SSLError for files that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Explaining
     context.minimum_version = _VERSIONS[settings.tls_min_version]
     ciphers = settings.openssl_ciphers()
     if ciphers:
@@ -30,6 +31,53 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     if settings.verify_incoming:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+_PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+"""What Go's server, and so Consul's, says to plain HTTP."""
+
+
+class _Explaining(ssl.SSLObject):
+    """A server's side of one connection that says why it refuses.
+
+    Event loops close a connection whose handshake fails, with the alert that OpenSSL wrote for the
+    client unsent. Here such a handshake ends well, for the loop; whoever serves the connection sees
+    that it was ``refused`` and closes it, and what was written leaves before.
+    """
+
+    outgoing: ssl.MemoryBIO
+    refused = ""
+    """Why the handshake failed, once it has."""
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake. Raises ssl.SSLError when it waits for the client."""
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError as error:
+            self.refused = str(error.reason)
+            if error.reason == "HTTP_REQUEST":
+                self.outgoing.write(_PLAIN_HTTP)
+
+    def getpeercert(self, binary_form: Any = False) -> Any:
+        """The client's certificate, if there is a connection."""
+        return None if self.refused else super().getpeercert(binary_form)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002
+        """What the client sent; nothing comes any more of one that was refused."""
+        if not self.refused:
+            return super().read(len, buffer)
+        return b"" if buffer is None else 0
+
+    def write(self, data: Any) -> int:
+        """Send something; one that was refused gets no more."""
+        return len(data) if self.refused else super().write(data)
+
+    def unwrap(self) -> None:
+        """End TLS, if it ever began."""
+        if not self.refused:
+            super().unwrap()
 
 
 class RenewableContext(ssl.SSLContext):
@@ -46,6 +94,11 @@ class RenewableContext(ssl.SSLContext):
         self.current = current
         return self
 
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
+    ) -> ssl.SSLObject:
         """The TLS of a new connection."""
-        return self.current.wrap_bio(*args, **kwargs)
+        side = self.current.wrap_bio(incoming, outgoing, *args, **kwargs)
+        if isinstance(side, _Explaining):
+            side.outgoing = outgoing
+        return side

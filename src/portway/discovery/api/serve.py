@@ -10,6 +10,8 @@ from collections import Counter
 from time import monotonic
 from typing import Any
 
+import structlog
+
 from portway.discovery.api.connection import MAX_HEAD, Connection, Shared
 
 _TOO_MANY_TEXT = (
@@ -24,6 +26,8 @@ _IDLE = 120.0  # seconds a connection may be open without a request in work
 _LOOK = 10.0  # seconds between looks for those
 _GRACE = 1.0  # seconds that requests in work have at the end
 _BACKLOG = 4096
+
+log = structlog.get_logger("http")
 
 
 class Limit:
@@ -52,6 +56,12 @@ class _Counted(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if reason := getattr(transport.get_extra_info("ssl_object"), "refused", ""):
+            address = ":".join(map(str, self.client or ("unix",)))
+            log.info("TLS handshake error", address=address, error=reason)
+            self._refused = True
+            self.transport.close()
+            return
         limit = self._limit
         if self.client is None:
             return
@@ -134,6 +144,10 @@ class Listener:
 def serve(
     app: Any, listening: socket.socket, limit: Limit, tls: ssl.SSLContext | None = None
 ) -> Listener:
-    """Serve the API on a listening socket, over TLS with ``tls``."""
+    """Serve the API on a listening socket, over TLS with ``tls``.
+
+    The objects that ``tls`` makes may have an attribute ``refused``: why a handshake failed. Such
+    a connection is closed when what they wrote is sent.
+    """
     shared = Shared(app, "http" if tls is None else "https", limit.max_head)
     return Listener(shared, listening, limit, tls)
