@@ -12,6 +12,7 @@ from portway.agent.tls import RenewableContext, server_context
 from portway.discovery.api import MAX_HEAD, Limit, Listener, serve
 
 _HANDSHAKE = 5.0  # seconds; there is no listener without a bound
+_SLACK = 4096  # bytes that Go's server, and so Consul's, takes above the largest head
 
 
 class Listeners:
@@ -23,7 +24,7 @@ class Listeners:
         limits = config.limits
         self._limit = Limit(
             limits.http_max_conns_per_client,
-            config.http_config.max_header_bytes or MAX_HEAD,
+            (config.http_config.max_header_bytes or MAX_HEAD) + _SLACK,
             limits.https_handshake_timeout or _HANDSHAKE,
         )
         context = self.context_of(config)

@@ -67,6 +67,7 @@ def api_settings(config: AgentConfig) -> Settings:
         block_endpoints=tuple(http.block_endpoints),
         allow_write_http_from=tuple(http.allow_write_http_from),
         response_headers=dict(http.response_headers),
+        translate_addresses=config.translate_wan_addrs,
     )
 
 

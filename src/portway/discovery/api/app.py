@@ -65,6 +65,8 @@ class App:
             (_header("X-Consul-Default-ACL-Policy"), settings.default_policy.encode()),
             *self._everywhere,
         ]
+        if settings.translate_addresses:
+            self._of_endpoints.append((_header("X-Consul-Translate-Addresses"), b"true"))
         self._writers = [ip_network(network) for network in settings.allow_write_http_from]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

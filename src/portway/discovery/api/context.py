@@ -65,6 +65,8 @@ class Settings:
     allow_write_http_from: tuple[str, ...] = ()
     """CIDR networks that may write; empty allows all."""
     response_headers: dict[str, str] = field(default_factory=dict)
+    translate_addresses: bool = False
+    """Says to clients that nodes of other datacenters have their WAN addresses."""
 
 
 @dataclass
