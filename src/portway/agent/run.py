@@ -94,7 +94,10 @@ class _Process:
                 self._runtime.background(self._reload_logged())
             await leaving
         await self._end(starting)
-        return 0 if self._graceful else 1
+        code = 0 if self._graceful else 1
+        if self._runtime.left.is_set():
+            log.info("Exit code", code=code)
+        return code
 
     def _refuse(self, failure: BaseException) -> None:
         if not isinstance(failure, _WRONG):
