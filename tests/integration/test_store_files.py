@@ -293,7 +293,9 @@ class TestWriter:
 
     async def start(self, directory: Path) -> tuple[Store, int]:
         before = children()
-        store = await open_sqlite(str(directory / "store"))
+        # A past that reaches back to the beginning, however many writes there are.
+        limits = Limits(revisions=1_000_000)
+        store = await open_sqlite(str(directory / "store"), limits=limits)
         (pid,) = children() - before
         return store, pid
 
@@ -476,3 +478,17 @@ async def test_a_torn_journal(tmp_path: Path) -> None:
             await store.watch("", 0, watcher)
             assert watcher.revisions == list(range(1, revision + 1))
             assert await put(store, "new") == Committed(True, revision + 1)
+
+
+async def test_opening_can_be_given_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for turns in range(12):
+        opening = asyncio.create_task(open_sqlite(str(tmp_path / "store")))
+        for _ in range(turns % 4):
+            await asyncio.sleep(0.002 * (turns // 4))
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await until(lambda: not children())
+    async with opened("file", tmp_path) as store:
+        assert await put(store, "new") == Committed(True, 1)
+    assert capfd.readouterr().err == ""

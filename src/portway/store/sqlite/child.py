@@ -7,6 +7,7 @@ for one commit. It ends when its store closes the connection, in whatever way th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -42,17 +43,20 @@ def main(arguments: list[str]) -> int:
             serve(connection, database)
             database.close()
         except StoreError as error:
-            stopped = messages.Stopped(messages.error_kind(error), str(error))
-            connection.sendall(messages.encode([stopped]))
+            _stop(connection, messages.error_kind(error), str(error))
             return 1
         except (BrokenPipeError, ConnectionResetError):
             return 0  # the store's process was killed
         except BaseException as error:
             traceback.print_exc()
-            stopped = messages.Stopped("", f"{directory}: the store's writer failed: {error!r}")
-            connection.sendall(messages.encode([stopped]))
+            _stop(connection, "", f"{directory}: the store's writer failed: {error!r}")
             return 1
     return 0
+
+
+def _stop(connection: socket.socket, kind: str, text: str) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for it
+        connection.sendall(messages.encode([messages.Stopped(kind, text)]))
 
 
 def _open(directory: Path, options: dict[str, dict[str, int]]) -> Database:

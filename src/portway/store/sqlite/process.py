@@ -122,19 +122,19 @@ class OnDisk(asyncio.Protocol):
 async def open_on_disk(directory: Path, keep_versions: Mapping[str, int], limits: Limits) -> OnDisk:
     """Start a writer for a directory. Raises StoreError."""
     ours, theirs = socket.socketpair()
-    options = {"keep_versions": dict(keep_versions), "limits": limits._asdict()}
-    command = [
-        *(sys.executable, "-P", "-m", "portway.store.sqlite.child"),
-        *(str(theirs.fileno()), str(directory), json.dumps(options)),
-    ]
-    with theirs:
-        process = await asyncio.to_thread(
-            subprocess.Popen[bytes],
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+    starting = asyncio.create_task(
+        asyncio.to_thread(_run_writer, theirs, directory, keep_versions, limits)
+    )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        ours.close()
+        process = await starting
+        await asyncio.to_thread(process.wait)  # it ends with the connection
+        raise
+    except OSError:
+        ours.close()
+        raise
     loop = asyncio.get_running_loop()
 
     def protocol() -> OnDisk:
@@ -149,3 +149,22 @@ async def open_on_disk(directory: Path, keep_versions: Mapping[str, int], limits
         transport.abort()
         raise
     return on_disk
+
+
+def _run_writer(
+    connection: socket.socket,
+    directory: Path,
+    keep_versions: Mapping[str, int],
+    limits: Limits,
+) -> subprocess.Popen[bytes]:
+    options = {"keep_versions": dict(keep_versions), "limits": limits._asdict()}
+    with connection:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "portway.store.sqlite.child"),
+                *(str(connection.fileno()), str(directory), json.dumps(options)),
+            ],
+            pass_fds=[connection.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
