@@ -174,13 +174,60 @@ async def test_head_has_no_body(discovery: Discovery) -> None:
         assert (await client.answer())[0] == 200
 
 
-async def test_other_protocols_are_not_offered(discovery: Discovery) -> None:
+async def test_other_protocols_are_not_spoken(discovery: Discovery) -> None:
+    offer = get("/v1/status/leader", "Connection: Upgrade", "Upgrade: h2c")
     async with connected(discovery) as client:
-        client.send(get("/v1/status/leader", "Connection: Upgrade", "Upgrade: h2c"))
-        status, headers, body = await client.answer()
-        assert (status, body) == (200, b'"127.0.0.1:8300"')
-        assert headers["connection"] == "close"
+        for requests in (1, 2000):
+            client.send(offer * requests)
+            for _ in range(requests):
+                status, headers, body = await client.answer()
+                assert (status, body) == (200, b'"127.0.0.1:8300"')
+                assert "connection" not in headers
+
+
+async def test_who_sends_no_more_is_answered(discovery: Discovery) -> None:
+    async with connected(discovery) as client:
+        client.send(put("/v1/kv/k", "value") + get("/v1/kv/k?raw"))
+        client.writer.write_eof()
+        assert (await client.answer())[2] == b"true"
+        assert (await client.answer())[2] == b"value"
         assert await client.ends()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+async def test_who_sends_no_more_is_not_waited_for(discovery: Discovery, pause: float) -> None:
+    async with connected(discovery) as client:
+        client.send(put("/v1/kv/k", "value"))
+        assert (await client.answer())[2] == b"true"
+        client.send(get("/v1/kv/k?index=1000000&wait=5m"))
+        await asyncio.sleep(pause)
+        client.writer.write_eof()
+        assert await client.ends()
+    await _until(lambda: not discovery.waits.now)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("", "missing required Host header"),
+        ("Host: a\r\nHost: a\r\n", "too many Host headers"),
+        ("Host: a b\r\n", "malformed Host header"),
+        ("Host: a/b\r\n", "malformed Host header"),
+    ],
+)
+async def test_a_request_names_one_host(discovery: Discovery, host: str, why: str) -> None:
+    async with connected(discovery) as client:
+        client.send(f"GET /v1/status/leader HTTP/1.1\r\n{host}\r\n")
+        assert (await client.rest()).endswith(f"\r\n\r\n400 Bad Request: {why}".encode())
+
+
+@pytest.mark.parametrize("host", ["", "a", "[::1]:8500", "consul.example:8500"])
+async def test_hosts(discovery: Discovery, host: str) -> None:
+    async with connected(discovery) as client:
+        client.send(f"GET /v1/status/leader HTTP/1.1\r\nHost: {host}\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        client.send("GET /v1/status/leader HTTP/1.0\r\n\r\n")
+        assert (await client.answer())[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -209,6 +256,22 @@ async def test_what_is_no_request(discovery: Discovery, data: str, status: int) 
         assert answer.startswith(f"HTTP/1.1 {status} ".encode())
         assert answer.count(b"HTTP/1.1") == 1
     assert (await discovery.get("/v1/status/leader")).status == 200
+
+
+async def test_a_broken_body(discovery: Discovery) -> None:
+    head = "PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with connected(discovery) as client:
+        client.send(head)
+        await asyncio.sleep(0.02)
+        client.send("zz\r\n")
+        assert (await client.answer())[0] == 400
+        assert await client.ends()
+    assert (await discovery.get("/v1/kv/k")).status == 404
+    async with connected(discovery) as client:
+        client.send(put("/v1/kv/k", "v") * 2 + head + "zz\r\n")
+        for _ in range(2):
+            assert (await client.answer())[2] == b"true"
+        assert await client.ends()
 
 
 async def test_junk_after_a_request_does_not_hurt_its_answer(discovery: Discovery) -> None:
@@ -323,7 +386,7 @@ async def test_a_large_body_waits_for_the_application() -> None:
     size = 32 << 20
     async with serving(slow) as (port, _):
         client = await opened(port)
-        client.send(f"PUT / HTTP/1.1\r\nContent-Length: {size}\r\n\r\n")
+        client.send(f"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n")
         client.send(b"x" * size)
         await asyncio.sleep(0.1)
         assert client.writer.transport.get_write_buffer_size() > 0
@@ -432,8 +495,8 @@ async def test_who_is_stale() -> None:
     cases: dict[str, bool] = {
         "": True,
         "GET / HT": True,
-        "PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab": True,
-        "GET / HTTP/1.1\r\n\r\n": False,
+        "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab": True,
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n": False,
     }
     for data, stale in cases.items():
         connection = Connection(shared)

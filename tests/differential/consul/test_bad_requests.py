@@ -129,7 +129,7 @@ def test_parameters_of_reads(family: str, play: Play) -> None:
 
 
 def test_methods_that_http_does_not_know(play: Play) -> None:
-    row = {"Methods that HTTP does not know": ["status", "body", "header.*"]}
+    row = {"Requests that are not HTTP/1.0 or 1.1": ["status", "body", "header.*"]}
 
     def scenario(ask: World) -> None:
         ask.ask("FOO", "/v1/kv/a", differs=row)

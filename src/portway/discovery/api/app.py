@@ -140,6 +140,8 @@ class App:
 
     def _nowhere(self, request: Request) -> Answer:
         path = request.path
+        if path == "*":  # the server as a whole: RFC 9110, section 9.3.7
+            return Answer(status=200 if request.method == "OPTIONS" else 400)
         if path == "/":
             # 200 in any case: health checks of agents ask for it.
             if self.context.settings.ui_enabled:
@@ -183,7 +185,7 @@ class App:
             headers.extend((_header(k), v.encode("latin-1", "replace")) for k, v in extra.items())
         body = answer.body
         if not isinstance(body, bytes):
-            request.scope["portway.task"] = asyncio.current_task()
+            request.wait()
             await _stream(body, answer.status, headers, send)
             return
         if (

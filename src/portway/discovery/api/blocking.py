@@ -6,7 +6,6 @@ result's index is greater, until the wait is over, or until the whole state is r
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -83,8 +82,7 @@ async def changed(request: Request, topics: Iterable[Topic], seconds: float) -> 
     When the client goes away meanwhile the request is cancelled (``serve``). What the caller may
     do is looked at again: raises PermissionDeniedError or AclNotFoundError.
     """
-    request.scope["portway.task"] = asyncio.current_task()
-    request.unburden()
+    request.wait()
     view = request.context.server.state.view
     woken = not view.ended and await any_change((*topics, view.replacement), seconds)
     request.authorize_again()

@@ -21,6 +21,7 @@ import httptools
 
 from portway.discovery.api.exchange import OK, STATUS_LINES, Exchange
 
+_HOST = re.compile(rb"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, unless configured otherwise
 _BODY_AHEAD = 64 * 1024  # bytes of a body that are read before the application asks for it
@@ -71,6 +72,15 @@ class Shared:
             self._date_at = now
             self._date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
         return self._date
+
+
+def _host_problem(hosts: list[bytes], version: str) -> str:
+    """What is wrong with the ``Host`` headers of a request (RFC 9112, section 3.2), or nothing."""
+    if not hosts:
+        return "" if version == "1.0" else "missing required Host header"
+    if len(hosts) > 1:
+        return "too many Host headers"
+    return "" if _HOST.fullmatch(hosts[0]) else "malformed Host header"
 
 
 def _nothing(_: bytes) -> None:
@@ -163,13 +173,10 @@ class Connection(asyncio.Protocol):
                     return
             self._parser = httptools.HttpRequestParser(self)
         self._read += len(data)
+        rest = data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Other protocols are not offered: the request is answered as what it is, the last.
-            if self._current is not None:
-                (self._queue[-1] if self._queue else self._current).keep_alive = False
-            self._parser = _DEAF
+            while rest:
+                rest = self._feed(rest)
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
             self._refuse(HTTPStatus.BAD_REQUEST)
         if self._reading is None:
@@ -182,15 +189,53 @@ class Connection(asyncio.Protocol):
         elif self._read > self.shared.max_head:
             self.transport.abort()  # trailers, or what surrounds the chunks, without an end
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Answer what cannot be understood, unless an answer is under way, and close."""
+    def _feed(self, data: bytes) -> bytes:
+        """Let the parser read; returns what it leaves.
+
+        That is what follows an offer to speak another protocol. None is spoken, so it is the next
+        request.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            return data[offer.args[0] :]
+        return b""
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more: whether the connection stays, for the answers.
+
+        One that is gone looks like one that only has no more to say. Both get the answers of
+        requests that are complete, but none that would have to be waited for.
+        """
+        exchanges = [one for one in (self._current, *(self._queue or ())) if one is not None]
+        over_tls = self.transport.get_extra_info("ssl_object") is not None
+        if over_tls or not exchanges or any(not one.answers_at_once() for one in exchanges):
+            return False
+        exchanges[-1].keep_alive = False
+        return True
+
+    def _refuse(self, status: HTTPStatus, why: str = "") -> None:
+        """Answer what cannot be understood, after what came before it, and close.
+
+        That is the request which is being read, if one is. Where there are other answers to come
+        it gets none.
+        """
         if self._parser is _DEAF:
             return
         self._parser = _DEAF
-        if self._current is not None:
-            self._current.keep_alive = False
+        broken, self._reading = self._reading, None
+        if broken is not None and broken.answered:
+            self.transport.close()
             return
-        body = f"{status.value} {status.phrase}".encode()
+        if broken is not None and broken.started:
+            self.transport.abort()  # half an answer must not look like a whole one
+            return
+        if broken is not None and self._queue:
+            self._queue.pop()
+        if self._current is not None and self._current is not broken:
+            (self._queue[-1] if self._queue else self._current).keep_alive = False
+            return
+        body = f"{status.value} {status.phrase}{why and ': '}{why}".encode()
         self.transport.write(
             b"%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
             b"Connection: close\r\n\r\n%s" % (STATUS_LINES[status], len(body), body)
@@ -218,28 +263,34 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         if self._read > self.shared.max_head and self._head_size() > self.shared.max_head:
-            self._in_head, self._headers, self._url = False, None, b""
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._refuse_head(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
         parser = self._parser
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._refuse_head(HTTPStatus.BAD_REQUEST)
+            return
+        headers = self._headers or []
+        if why := _host_problem([value for name, value in headers if name == b"host"], version):
+            self._refuse_head(HTTPStatus.BAD_REQUEST, why)
+            return
         method = parser.get_method()
         path, _, query = self._url.partition(b"?")
         if not self._url.startswith(b"/") and self._url != b"*":
             parsed = httptools.parse_url(self._url)
             path, query = parsed.path or b"/", parsed.query or b""
         if b"%" in path and _BROKEN_ESCAPE.search(path):
-            self._in_head, self._headers, self._url = False, None, b""
-            self._refuse(HTTPStatus.BAD_REQUEST)
+            self._refuse_head(HTTPStatus.BAD_REQUEST)
             return
         text = path.decode("ascii")
         scope = {
             "type": "http",
-            "http_version": parser.get_http_version(),
+            "http_version": version,
             "scheme": self.shared.scheme,
             "method": _METHODS.get(method) or method.decode("ascii"),
             "path": unquote(text, errors="surrogateescape") if "%" in text else text,
             "query_string": query,
-            "headers": self._headers or [],
+            "headers": headers,
             "client": self.client,
         }
         exchange = Exchange(self, scope, parser.should_keep_alive(), self._expects)
@@ -256,6 +307,10 @@ class Connection(asyncio.Protocol):
         self._queue.append(exchange)
         if len(self._queue) >= _MOST_QUEUED:
             self.transport.pause_reading()
+
+    def _refuse_head(self, status: HTTPStatus, why: str = "") -> None:
+        self._in_head, self._headers, self._url = False, None, b""
+        self._refuse(status, why)
 
     def _head_size(self) -> int:
         fields = sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers or ())

@@ -35,12 +35,12 @@ class Exchange:
         "_continue",
         "_head",
         "_size",
-        "_started",
         "_waiting",
         "answered",
         "complete",
         "keep_alive",
         "scope",
+        "started",
     )
 
     def __init__(
@@ -56,7 +56,8 @@ class Exchange:
         self.complete = False
         self._waiting: asyncio.Future[None] | None = None
         self._head = b""
-        self._started = False
+        self.started = False
+        """Whether a part of the answer is on its way."""
         self._chunked = False
 
     # The body, from the connection
@@ -80,6 +81,13 @@ class Exchange:
         scope = self.scope
         if scope["method"] == "GET" and scope["http_version"] == "1.1" and len(data) <= MAX_REQUEST:
             scope["portway.raw"] = data
+
+    def answers_at_once(self) -> bool:
+        """Whether all of it is there, and it does not wait; from now on it will not begin to."""
+        if not self.complete or "portway.task" in self.scope:
+            return False
+        self.scope["portway.gone"] = True
+        return True
 
     def disconnect(self) -> None:
         """The client is gone: cancel the request if it does nothing but wait."""
@@ -109,7 +117,7 @@ class Exchange:
         if not self.answered:
             self.answered = True
             self.keep_alive = False
-            if not self._started and not connection.closed:
+            if not (self.started or connection.closed or self.scope.get("portway.gone")):
                 connection.transport.write(
                     STATUS_LINES[HTTPStatus.INTERNAL_SERVER_ERROR]
                     + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -153,7 +161,7 @@ class Exchange:
             return
         body: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
-        head = b"" if self._started else self._whole_head(len(body), more)
+        head = b"" if self.started else self._whole_head(len(body), more)
         if self.scope["method"] == "HEAD":
             body = b""
         if self._chunked and body:
@@ -174,7 +182,7 @@ class Exchange:
 
     def _whole_head(self, size: int, more: bool) -> bytes:
         """The head, now that it is known whether the body comes in one piece."""
-        self._started = True
+        self.started = True
         if self._continue and not self.complete:
             self.keep_alive = False  # whether the client still sends the body, who knows
         head, self._head = self._head, b""

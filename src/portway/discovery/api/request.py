@@ -123,9 +123,15 @@ class Request:
                 token = value.strip()
         return token or self.context.settings.default_token
 
-    def unburden(self) -> None:
-        """Drop what can be worked out again: the request is going to wait for long."""
-        for name in ("headers", "query"):
+    def wait(self) -> None:
+        """Do nothing from here on but wait, or send what comes: it ends when its client is gone.
+
+        Raises CancelledError if that is so now.
+        """
+        if self.scope.get("portway.gone"):
+            raise asyncio.CancelledError
+        self.scope["portway.task"] = asyncio.current_task()
+        for name in ("headers", "query"):  # which can be worked out again
             self.__dict__.pop(name, None)
 
     # Access
