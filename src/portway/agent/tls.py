@@ -15,6 +15,9 @@ _VERSIONS = {
     "TLSv1_2": ssl.TLSVersion.TLSv1_2,
     "TLSv1_3": ssl.TLSVersion.TLSv1_3,
 }
+_PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+"""What Go's server, and so Consul's, says to plain HTTP."""
+_NOT_YET = (ssl.SSLWantReadError, ssl.SSLSyscallError)  # what loops take for waiting
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -33,10 +36,6 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-_PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-"""What Go's server, and so Consul's, says to plain HTTP."""
-
-
 class _Explaining(ssl.SSLObject):
     """A server's side of one connection that says why it refuses.
 
@@ -53,7 +52,7 @@ class _Explaining(ssl.SSLObject):
         """Go on with the handshake. Raises ssl.SSLError when it waits for the client."""
         try:
             super().do_handshake()
-        except ssl.SSLWantReadError:
+        except _NOT_YET:
             raise
         except ssl.SSLError as error:
             self.refused = str(error.reason)

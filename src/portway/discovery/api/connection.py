@@ -208,8 +208,9 @@ class Connection(asyncio.Protocol):
         requests that are complete, but none that would have to be waited for.
         """
         exchanges = [one for one in (self._current, *(self._queue or ())) if one is not None]
-        over_tls = self.transport.get_extra_info("ssl_object") is not None
-        if over_tls or not exchanges or any(not one.answers_at_once() for one in exchanges):
+        if self.shared.scheme == "https" or not exchanges:  # TLS has no half of a connection
+            return False
+        if not all(one.finishes() for one in exchanges):
             return False
         exchanges[-1].keep_alive = False
         return True

@@ -82,8 +82,11 @@ class Exchange:
         if scope["method"] == "GET" and scope["http_version"] == "1.1" and len(data) <= MAX_REQUEST:
             scope["portway.raw"] = data
 
-    def answers_at_once(self) -> bool:
-        """Whether all of it is there, and it does not wait; from now on it will not begin to."""
+    def finishes(self) -> bool:
+        """Whether it goes on to its end though its client may be gone.
+
+        All of it must be there, and it must not wait; from now on it will not begin to.
+        """
         if not self.complete or "portway.task" in self.scope:
             return False
         self.scope["portway.gone"] = True
