@@ -15,7 +15,7 @@ import pytest
 from tests.clients.artefacts import go_tool
 
 from .compare import differences
-from .world import Config, World, agent
+from .world import Config, Step, World, agent
 
 MANAGEMENT = "11111111-2222-4333-8444-555555555555"
 GUARDED = {
@@ -48,6 +48,20 @@ def rows_of_document() -> set[str]:
     """The first cells of the document's tables."""
     lines = DOCUMENT.read_text().splitlines()
     return {line.split("|")[1].strip() for line in lines if line.startswith("|")}
+
+
+def same(real: Sequence[Step], ours: Sequence[Step], *mixed: Sequence[Step]) -> None:
+    """Fail unless recordings are the same but for what they name, and they name rows.
+
+    ``mixed`` are those of the real command line with our agent.
+    """
+    wrong = differences(real, ours)
+    for steps in mixed:
+        wrong += differences(real, steps, mixed=True)
+    named = {row for step in real for row in step.differs} - rows_of_document() - {NEWER}
+    wrong += [f"{row!r} is no row of {DOCUMENT.name}" for row in sorted(named)]
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -96,17 +110,6 @@ def play(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 worlds = [World(program, numbers, token) for program, numbers in pairs]
                 for world in worlds:
                     scenario(world)
-                real = worlds[0].steps
-                wrong = [
-                    one
-                    for number, world in enumerate(worlds[1:])
-                    for one in differences(real, world.steps, mixed=number > 0)
-                ]
-                named = (
-                    {row for step in real for row in step.differs} - rows_of_document() - {NEWER}
-                )
-                wrong.extend(f"{row!r} is no row of {DOCUMENT.name}" for row in sorted(named))
-                if wrong:
-                    pytest.fail("\n".join(wrong), pytrace=False)
+                same(*(world.steps for world in worlds))
 
         yield play

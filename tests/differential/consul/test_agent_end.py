@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from .compare import differences
-from .conftest import Programs
+from .conftest import Programs, same
 from .world import Step, World, agent
 
 _SAID = re.compile(r"(Caught.*|Gracefully.*|Graceful shutdown.*|.*leave complete|Exit code.*)$")
@@ -64,5 +63,4 @@ def test_ends(
         facts = {"exit": code.read_text(), "said": said, "pid file": pid.exists()}
         world.note("the end", facts)
         worlds.append(world.steps)
-    if wrong := differences(*worlds):
-        pytest.fail("\n".join(wrong), pytrace=False)
+    same(*worlds)

@@ -15,9 +15,8 @@ import pytest
 
 from tests.integration.cli_consul_rig import free_ports
 
-from .compare import differences
-from .conftest import Programs
-from .world import Step, World, agent
+from .conftest import Programs, same
+from .world import PORTS, Step, World, agent
 
 TEXTS = "Errors of the command line"
 CA = "consul-agent-ca.pem"
@@ -57,7 +56,7 @@ def compare(
     ):
         directory = tmp_path / str(len(worlds))
         directory.mkdir()
-        names = ("http", "https", "dns", "server", "serf_lan", "serf_wan", "grpc")
+        names = (*PORTS, "https")
         numbers = dict(zip(names, free_ports(len(names)), strict=True))
         config = {
             "addresses": {"http": f"127.0.0.1 unix://{directory}/http.sock"},
@@ -70,12 +69,7 @@ def compare(
             world.names.add(str(folder), "tls")
             scenario(world, ports["https"], directory)
         worlds.append(world.steps)
-    wrong = [
-        *differences(worlds[0], worlds[1]),
-        *differences(worlds[0], worlds[2], mixed=True),
-    ]
-    if wrong:
-        pytest.fail("\n".join(wrong), pytrace=False)
+    same(*worlds)
 
 
 def handshake(port: int, context: ssl.SSLContext) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from .compare import differences
-from .conftest import MANAGEMENT, Programs, rows_of_document
+from .conftest import MANAGEMENT, Programs, same
 from .settled import settle
 from .world import Config, Step, World, agent
 
@@ -72,11 +71,7 @@ def compare(
             made.ask.names.add(str(directory), "directory")
             scenario(made)
         worlds.append(made.ask.steps)
-    wrong = differences(*worlds)
-    named = {row for step in worlds[0] for row in step.differs} - rows_of_document()
-    wrong.extend(f"{row!r} is no row" for row in sorted(named))
-    if wrong:
-        pytest.fail("\n".join(wrong), pytrace=False)
+    same(*worlds)
 
 
 def ttl(name: str, **fields: Any) -> dict[str, Any]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from .compare import differences
-from .conftest import Programs
+from .conftest import Programs, same
 from .settled import settle
 from .world import Step, World, agent
 
@@ -70,5 +67,4 @@ def test_a_restart(programs: Programs, tmp_path: Path) -> None:
             again = World(program, ports)
             _shown(again)
         worlds.append([*world.steps, *again.steps])
-    if wrong := differences(*worlds):
-        pytest.fail("\n".join(wrong), pytrace=False)
+    same(*worlds)

@@ -28,7 +28,7 @@ _START = 60.0  # seconds
 VERSIONS = ("1.21.0", version.CONSUL)
 """What the real Consul says of itself, and what Portway says."""
 
-_PORTS = ("http", "dns", "server", "serf_lan", "serf_wan", "grpc")
+PORTS = ("http", "dns", "server", "serf_lan", "serf_wan", "grpc")
 NODE_ID = "5d0c7a2e-0f5d-4d6f-9a67-3b1f4d3c2b1a"
 
 Config = Mapping[str, Any]
@@ -205,7 +205,7 @@ def agent(
     ports: dict[str, int] | None = None,
 ) -> Iterator[dict[str, int]]:
     """Run an agent with free ports, or with ``ports``; gives their numbers by name."""
-    ports = ports or dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    ports = ports or dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     base = {
         "node_name": "node-1",
         "node_id": NODE_ID,
