@@ -10,10 +10,7 @@ from portway.cli.client import ApiError, Client
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 _MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 _WHOLE = 36  # characters of a UUID
-
-
-class _NoneError(ApiError):
-    """No ID begins so."""
+_MISSING = "No such {what} ID with prefix: {text}"
 
 
 def token_id(client: Client, text: str) -> str:
@@ -37,19 +34,19 @@ def role_id(client: Client, text: str) -> str:
 
 def rule_id(client: Client, text: str) -> str:
     """The ID of a binding rule. Raises ApiError."""
-    try:
-        return _by_beginning(client, "acl/binding-rules", "ID", "rule", text)
-    except _NoneError:
-        raise ApiError(f"no such rule ID with prefix: {text}: ACL not found") from None
+    missing = "no such {what} ID with prefix: {text}: ACL not found"
+    return _by_beginning(client, "acl/binding-rules", "ID", "rule", text, missing)
 
 
-def _by_beginning(client: Client, path: str, field: str, what: str, text: str) -> str:
+def _by_beginning(
+    client: Client, path: str, field: str, what: str, text: str, missing: str = _MISSING
+) -> str:
     if len(text) == _WHOLE:
         return text
     rows: Sequence[dict[str, Any]] = client.get(path).json() or ()
     found = [str(row[field]) for row in rows if str(row[field]).startswith(text)]
     if not found:
-        raise _NoneError(f"No such {what} ID with prefix: {text}")
+        raise ApiError(missing.format(what=what, text=text))
     if len(found) > 1:
         raise ApiError(f"Partial {what} ID is not unique")
     return found[0]
