@@ -69,10 +69,6 @@ class _Explaining(ssl.SSLObject):
             return super().read(len, buffer)
         return b"" if buffer is None else 0
 
-    def write(self, data: Any) -> int:
-        """Send something; one that was refused gets no more."""
-        return len(data) if self.refused else super().write(data)
-
     def unwrap(self) -> None:
         """End TLS, if it ever began."""
         if not self.refused:

@@ -142,9 +142,8 @@ class Connection(asyncio.Protocol):
         self.shared.connections.discard(self)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        for exchange in (self._current, *(self._queue or ())):
-            if exchange is not None:
-                exchange.disconnect()
+        for exchange in self._exchanges():
+            exchange.disconnect()
         self._current = self._reading = self._queue = None
 
     def pause_writing(self) -> None:
@@ -207,7 +206,7 @@ class Connection(asyncio.Protocol):
         One that is gone looks like one that only has no more to say. Both get the answers of
         requests that are complete, but none that would have to be waited for.
         """
-        exchanges = [one for one in (self._current, *(self._queue or ())) if one is not None]
+        exchanges = self._exchanges()
         if self.shared.scheme == "https" or not exchanges:  # TLS has no half of a connection
             return False
         if not all(one.finishes() for one in exchanges):
@@ -233,8 +232,9 @@ class Connection(asyncio.Protocol):
             return
         if broken is not None and self._queue:
             self._queue.pop()
-        if self._current is not None and self._current is not broken:
-            (self._queue[-1] if self._queue else self._current).keep_alive = False
+        before = self._exchanges()
+        if before and before[-1] is not broken:
+            before[-1].keep_alive = False
             return
         body = f"{status.value} {status.phrase}{why and ': '}{why}".encode()
         self.transport.write(
@@ -334,6 +334,10 @@ class Connection(asyncio.Protocol):
             exchange.finish()
 
     # Requests
+
+    def _exchanges(self) -> list[Exchange]:
+        """The request in work, if there is one, and those that wait for it to end."""
+        return [one for one in (self._current, *(self._queue or ())) if one is not None]
 
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
