@@ -64,7 +64,7 @@ class _Http(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nten bytes.")
             return
         elif what == "switch":
-            status, text = self.server.switch(argument)
+            status, text = self.server.switches[argument].answer()
         data = text.encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -80,8 +80,37 @@ class _Http(BaseHTTPRequestHandler):
         """Write nothing."""
 
 
+class Switch:
+    """Statuses to come, each held back until its turn, and then the last of them at once.
+
+    A check that asks once more has dealt with the answer it had: what the agent shows while a
+    request is held is the state after all those before it, however long anybody took.
+    """
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.statuses = statuses
+        self._asked = 0
+        self._turns = threading.Semaphore(0)
+
+    def answer(self) -> tuple[int, str]:
+        """Wait for a turn; gives a status and which run it is."""
+        self._asked += 1
+        number = self._asked
+        if number <= len(self.statuses) + 1:
+            self._turns.acquire()
+        return self.statuses[min(number, len(self.statuses)) - 1], f"run {number}"
+
+    def ended(self, runs: int) -> bool:
+        """Whether the check has dealt with so many answers."""
+        return self._asked > runs
+
+    def turn(self) -> None:
+        """Let one request have its answer."""
+        self._turns.release()
+
+
 class _Server(ThreadingHTTPServer):
-    """With statuses that are switched: ``switches`` says those to come, the last one stays."""
+    """With statuses that are switched."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -93,14 +122,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Http)
-        self.switches: dict[str, list[int]] = {}
-        self.counts: dict[str, int] = {}
-
-    def switch(self, name: str) -> tuple[int, str]:
-        """The next status of a name, and how many there were."""
-        count = self.counts[name] = self.counts.get(name, 0) + 1
-        statuses = self.switches.get(name, [200])
-        return statuses[min(count, len(statuses)) - 1], f"run {count}"
+        self.switches: dict[str, Switch] = {}
 
 
 class Targets:

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
 
 from .conftest import Play
-from .targets import Targets, targets
+from .targets import Switch, Targets, targets
 from .test_dns import drop, put
 from .world import World
 
@@ -227,6 +228,19 @@ def test_aliases(play: Play) -> None:
     play(scenario)
 
 
+def followed(ask: World, switches: Mapping[str, Switch]) -> dict[str, dict[str, str]]:
+    """The states of checks before their first run and after each: name -> runs -> state."""
+    states: dict[str, dict[str, str]] = {name: {} for name in switches}
+    for runs in range(1 + max(len(switch.statuses) for switch in switches.values())):
+        for name, switch in switches.items():
+            if runs <= len(switch.statuses):
+                ask.until(partial(switch.ended, runs), f"the end of run {runs} of {name}")
+                row = ask.get("agent/checks", record=False).json[name]
+                states[name][str(runs)] = f"{row['Status']} {ask.names.text(row['Output'])}"
+                switch.turn()
+    return states
+
+
 def test_thresholds(play: Play, aims: Targets) -> None:
     bad = 500
     plans: dict[str, tuple[dict[str, int], list[int]]] = {
@@ -246,31 +260,15 @@ def test_thresholds(play: Play, aims: Targets) -> None:
 
     def scenario(ask: World) -> None:
         ask.names.add(str(aims.ports["http"]), "http target")
-        aims.http.counts.clear()
-        for name, (thresholds, statuses) in plans.items():
-            aims.http.switches[name] = statuses
-            url = f"http://127.0.0.1:{aims.ports['http']}/switch/{name}"
+        switches = {f"do-{name}": Switch(statuses) for name, (_, statuses) in plans.items()}
+        aims.http.switches = switches
+        for name, (thresholds, _) in plans.items():
+            url = f"http://127.0.0.1:{aims.ports['http']}/switch/do-{name}"
             body = {"ID": f"do-{name}", "Name": name, "HTTP": url, "Interval": "1s", **thresholds}
-            ask.put("agent/check/register", body)
-        seen: dict[str, list[tuple[str, str]]] = {name: [] for name in plans}
-
-        def done() -> bool:
-            checks = ask.get("agent/checks", record=False).json
-            for name, so_far in seen.items():
-                state = (checks[f"do-{name}"]["Status"], checks[f"do-{name}"]["Output"])
-                if state not in so_far[-1:]:
-                    so_far.append(state)
-            return all(
-                aims.http.counts.get(name, 0) > 1 + len(its[1]) for name, its in plans.items()
-            )
-
-        ask.until(done, "all runs")
-        for name, so_far in seen.items():
-            facts = {}
-            for number, (status, output) in enumerate(so_far[: 1 + len(plans[name][1])]):
-                facts[str(number)] = f"{status} {ask.names.text(output)}"
-            ask.note(f"states of {name}", facts)
-            ask.put(f"agent/check/deregister/do-{name}", record=False)
+            ask.put("agent/check/register", {**body, "Timeout": "5m"})
+        for name, states in followed(ask, switches).items():
+            ask.note(f"states of {name}", states)
+            ask.put(f"agent/check/deregister/{name}", record=False)
 
     play(scenario)
 
