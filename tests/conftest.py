@@ -1,4 +1,7 @@
-"""What holds for every suite: in CI nothing is skipped because something is not installed."""
+"""What holds for every suite.
+
+Nothing is skipped in CI because something is not installed, and no property fails by the clock.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,17 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A shell that runs the tests in the background lets them ignore interrupts, and so the programs
 # they start, which are to end by one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine may stall for seconds; and what fails in CI is to fail on every machine.
+settings.register_profile(
+    "portway", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("portway")
 
 
 @pytest.hookimpl(wrapper=True)

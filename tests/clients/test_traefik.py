@@ -10,7 +10,8 @@ import pytest
 
 from tests.clients.conftest import MANAGEMENT
 from tests.clients.servers import put, request, running, until, web_server
-from tests.integration.cli_consul_rig import Agent, free_ports
+from tests.integration.cli_consul_rig import Agent
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.skipif(shutil.which("traefik") is None, reason="traefik is not installed")
 

@@ -12,7 +12,8 @@ import yaml
 
 from tests.clients.conftest import MANAGEMENT
 from tests.clients.servers import put, request, running, until, web_server
-from tests.integration.cli_consul_rig import Agent, eventually, free_ports
+from tests.integration.cli_consul_rig import Agent, eventually
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.skipif(
     shutil.which("victoria-metrics") is None, reason="victoria-metrics is not installed"

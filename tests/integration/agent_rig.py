@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.integration.cli_consul_rig import eventually, free_ports
+from tests.integration.cli_consul_rig import eventually
+from tests.ports import free_ports
 
 PORTS = ("http", "dns", "server", "serf_lan", "serf_wan")
 LONGEST = 60.0  # seconds of one request

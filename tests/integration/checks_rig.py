@@ -139,11 +139,9 @@ def refused_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[int]:
     """A port that nobody else gets, and that refuses."""
     with socket.socket(socket.AF_INET, kind) as holder:
         holder.bind(("127.0.0.1", 0))
-        if kind == socket.SOCK_STREAM:
-            yield holder.getsockname()[1]
-            return
-        port = holder.getsockname()[1]
-    yield port
+        if kind == socket.SOCK_DGRAM:
+            holder.connect(holder.getsockname())  # it takes nothing from anybody else
+        yield holder.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -12,9 +12,7 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import signal
-import socket
 import sys
 import tempfile
 import uuid
@@ -24,6 +22,7 @@ from typing import Literal, NamedTuple
 
 from tests.docker.images import whoami_image
 from tests.integration.passage import Passage
+from tests.ports import free_port
 
 PATIENCE = 60.0  # seconds that a condition may take to come true before the test is given up
 CONNECTIONS = 16
@@ -38,7 +37,7 @@ class Result(NamedTuple):
 
     requests: int
     non_2xx: int  # wrk counts 400 and above; nothing here answers below
-    timeouts: int  # answers that took longer than two seconds
+    timeouts: int  # answers that took longer than ten seconds
     errors: int  # connections refused, reset or closed in the middle
     stops: int
     disturbances: int
@@ -346,7 +345,7 @@ async def _wrk(port: int, method: str) -> AsyncIterator[dict[str, int]]:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % method)
         script.flush()
-        options = ("-t2", f"-c{CONNECTIONS}", "-d1h", "-s", script.name)
+        options = ("-t2", f"-c{CONNECTIONS}", "-d1h", "--timeout", "10s", "-s", script.name)
         process = await asyncio.create_subprocess_exec(
             "wrk", *options, f"http://127.0.0.1:{port}/", stdout=asyncio.subprocess.PIPE
         )
@@ -401,12 +400,3 @@ def children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, below those that the system gives to connections."""
-    for port in random.sample(range(20000, 32000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_ports
 
 _START = 60.0  # seconds
 _LONGEST = 120.0  # seconds of a command
@@ -112,17 +113,6 @@ def link(directory: Path) -> Path:
     program = directory / "consul"
     program.symlink_to(Path(sys.executable).parent / "portway")
     return program
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens at, for TCP and UDP."""
-    held = [socket.socket() for _ in range(number)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from .envoy_static import free_port
+from tests.ports import free_port
+
 from .fake_docker import FakeContainer, FakeDocker
 from .services_harness import Server, eventually
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -54,6 +53,7 @@ from portway.edge import pipeline
 from portway.edge.middlewares.step import Step
 from portway.envoy.messages import pack
 from portway.envoy.resource import FILTER
+from tests.ports import free_port
 
 PATIENCE = 60.0
 """Seconds a process may take until it serves; only a broken one takes as long."""
@@ -269,13 +269,6 @@ def running(command: Sequence[str], log: Path, port: int, host: str) -> Iterator
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _filters(directory: Path) -> list[hcm.HttpFilter]:

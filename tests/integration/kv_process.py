@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.cli_consul_rig import eventually, free_ports
+from tests.integration.cli_consul_rig import eventually
+from tests.ports import free_ports
 
 
 class ServerProcess:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from .envoy_static import free_port
+from tests.ports import free_port
 
 _PATIENCE = 60.0  # seconds for what takes milliseconds on an idle machine
 
@@ -201,7 +201,8 @@ def test_hangup_reads_the_files_again(tmp_path: Path) -> None:
         running.eventually(
             lambda: set(running.get("/v1/agent/services") or {}) == {"api"}, "the file counts"
         )
-        assert "datacenter has changed and takes effect after a restart" in running.output
+        said = "datacenter has changed and takes effect after a restart"
+        running.eventually(lambda: said in running.output, "the restart is asked for")
         assert running.get("/v1/agent/self")["Config"]["Datacenter"] == "dc1"
 
         file.write_text('{"services": 1}')

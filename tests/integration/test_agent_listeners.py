@@ -14,7 +14,8 @@ import pytest
 
 from tests.integration.agent_rig import Home, Reply, UnixConnection, ask, home, secure
 from tests.integration.checks_rig import Authority
-from tests.integration.cli_consul_rig import eventually, free_ports
+from tests.integration.cli_consul_rig import eventually
+from tests.ports import free_ports
 
 
 @pytest.fixture

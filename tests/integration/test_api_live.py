@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from .envoy_static import free_port
+from tests.ports import free_port
+
 from .services_harness import Server, eventually
 
 ROUTERS: dict[str, dict[str, object]] = {
@@ -146,8 +147,12 @@ def test_a_server_that_begins_too_late_is_not_asked_again(running: Running) -> N
         assert running.answer("slow.test", "/late") == (504, "Gateway Timeout")
     finally:
         running.one.delay = running.two.delay = 0.0
-    seen = [*running.one.seen, *running.two.seen]
-    assert [request.path for request in seen].count("/late") == 1
+
+    def asked() -> int:
+        seen = [*running.one.seen, *running.two.seen]
+        return [request.path for request in seen].count("/late")
+
+    assert eventually(asked, "a server saw it") == 1
 
 
 def test_the_command_prints_what_is_in_force(running: Running) -> None:

@@ -25,9 +25,9 @@ from portway.edge.dynamic_file import decode_dynamic
 from portway.edge.providers import internal
 from portway.edge.providers.provider import Change, Kind, Report
 from portway.edge.static import load
+from tests.ports import free_port
 
 from ..unit.asgi import Answer, ask
-from .envoy_static import free_port
 from .services_harness import eventually
 
 pytestmark = pytest.mark.skipif(not shutil.which("traefik"), reason="needs the real Traefik")

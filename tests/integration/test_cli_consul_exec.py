@@ -18,7 +18,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 
 def test_output_and_summary(agent: Agent) -> None:
-    done = agent.consul("exec", "-wait=1s", "echo", "hello;", "echo", "world", ">&2")
+    done = agent.consul("exec", "-wait=3s", "echo", "hello;", "echo", "world", ">&2")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "    one: hello\n    one: world\n==> one: finished with exit code 0\n"
@@ -29,7 +29,7 @@ def test_output_and_summary(agent: Agent) -> None:
 
 
 def test_verbose(agent: Agent) -> None:
-    done = agent.consul("exec", "-verbose", "-wait=200ms", "sleep 0.6; echo done")
+    done = agent.consul("exec", "-verbose", "-wait=2s", "sleep 5; echo done")
     assert done.code == 0
     told = [line.split(":")[0] for line in done.out.splitlines()]
     assert told[:4] == [
@@ -44,14 +44,14 @@ def test_verbose(agent: Agent) -> None:
 
 
 def test_failures_are_exit_code_2(agent: Agent) -> None:
-    done = agent.consul("exec", "-wait=1s", "exit 7")
+    done = agent.consul("exec", "-wait=3s", "exit 7")
     assert (done.code, done.err) == (2, "==> one: finished with exit code 7\n")
 
 
 def test_arguments_and_scripts(agent: Agent) -> None:
-    done = agent.consul("exec", "-wait=1s", "-shell=false", "echo", "$HOME; x")
+    done = agent.consul("exec", "-wait=3s", "-shell=false", "echo", "$HOME; x")
     assert "    one: $HOME; x\n" in done.out
-    done = agent.consul("exec", "-wait=1s", "-", stdin="#!/bin/sh\necho from a script\n")
+    done = agent.consul("exec", "-wait=3s", "-", stdin="#!/bin/sh\necho from a script\n")
     assert "    one: from a script\n" in done.out
 
 
@@ -61,10 +61,10 @@ def test_nodes_that_are_not_meant_do_nothing(agent: Agent) -> None:
 
 
 def test_a_signal_ends_it_and_what_it_started(agent: Agent) -> None:
-    with agent.running("exec", "-verbose", "-wait=1s", "exec sleep 1000") as running:
+    with agent.running("exec", "-verbose", "-wait=3s", "exec sleep 1000") as running:
         assert running.stdout is not None
-        while "acknowledged" not in running.stdout.readline():
-            pass
+        while "acknowledged" not in (line := running.stdout.readline()):
+            assert line
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 1
     eventually(lambda: agent.api("GET", "session/list") == [], "no session")

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.integration.cli_consul_rig import Agent, agent_running, eventually, free_ports
+from tests.integration.cli_consul_rig import Agent, agent_running, eventually
+from tests.ports import free_ports
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +238,10 @@ def test_an_interrupt_ends_the_recording_of_debug(agent: Agent, tmp_path: Path) 
 
         def logged() -> bool:
             ok(agent, "reload")
-            return log.exists() and "Reloading configuration" in log.read_text()
+            found = (output / "metrics.json").exists() and log.exists()
+            return found and "Reloading configuration" in log.read_text()
 
-        eventually(logged, "a line of the log")
+        eventually(logged, "metrics and a line of the log")
         recording.send_signal(signal.SIGINT)
         out, err = recording.communicate(timeout=60)
     assert (recording.returncode, err) == (0, "")

@@ -315,7 +315,7 @@ async def test_who_may_write_and_read(entry: dict[str, Any], writes: str, reads:
     async with running(acl=acl) as discovery:
 
         async def token(rules: str) -> str:
-            name = f"p{hash(rules) & 0xFFFF}"
+            name = f"p{abs(hash(rules))}"
             body = {"Name": name, "Rules": rules}
             await discovery.put("/v1/acl/policy", body, X_Consul_Token=MANAGEMENT)
             reply = await discovery.put(

@@ -137,7 +137,8 @@ async def test_the_deprecated_api_by_id(discovery: Discovery) -> None:
     assert reply.status == 200, reply.text
     changed = await discovery.json(path)
     assert changed["Action"] == "deny" and changed["CreatedAt"] == intention["CreatedAt"]
-    assert changed["UpdatedAt"] > intention["UpdatedAt"] and "Meta" not in changed
+    assert changed["UpdatedAt"].rstrip("Z") > intention["UpdatedAt"].rstrip("Z")
+    assert "Meta" not in changed
     reply = await discovery.put(path, body | {"DestinationName": "other"})
     assert reply.status == 500 and reply.text.startswith("Cannot modify Destination partition")
     # Written as a config entry its intentions have no IDs any more.

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.process import free_port
+from tests.ports import free_port
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 

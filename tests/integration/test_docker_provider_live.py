@@ -86,13 +86,14 @@ async def test_a_service_follows_its_containers(image: str, reported: Reported) 
 async def test_the_endpoint_leaves_at_the_stop_signal_and_not_at_the_death(
     image: str, reported: Reported
 ) -> None:
-    """Its stop signal is one that processes ignore: the daemon kills it two seconds later."""
+    """Its stop signal is one that processes ignore."""
     stubborn = await start(image, "stubborn", "--stop-signal", "SIGURG")
     await reported.until(lambda: reported.urls("app"))
-    stopping = asyncio.create_task(docker("stop", "-t", "2", stubborn))
+    stopping = asyncio.create_task(docker("stop", "-t", "60", stubborn))
     await reported.until(lambda: not reported.urls("app"))
     assert reported.names("router") == ["app"], "it still runs"
     assert await docker("inspect", "-f", "{{.State.Running}}", stubborn) == "true"
+    await docker("kill", stubborn)
     await stopping
     await reported.until(lambda: not reported.objects)
     await docker("rm", stubborn)

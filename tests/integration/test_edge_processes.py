@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import signal
@@ -289,7 +290,9 @@ def listening_tcp(pid: int) -> set[int]:
     """TCP ports a process listens to."""
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(descriptor.readlink())
+        target = ""
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            target = str(descriptor.readlink())
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     found = set()

@@ -76,7 +76,10 @@ async def test_new_files_and_directories_are_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rewrite", ["in place", "moved over", "deleted first"])
-async def test_every_way_to_write_a_file_is_one_change(tmp_path: Path, rewrite: str) -> None:
+async def test_every_way_to_write_a_file_is_one_change(
+    tmp_path: Path, rewrite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "REMOVED", 10.0)
     file = tmp_path / "a.yml"
     file.write_text(route("old"))
     async with watching(tmp_path) as reported:
@@ -93,7 +96,11 @@ async def test_every_way_to_write_a_file_is_one_change(tmp_path: Path, rewrite: 
         assert not reported.problems
 
 
-async def test_a_file_caught_half_written_is_not_applied(tmp_path: Path) -> None:
+async def test_a_file_caught_half_written_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "UNFINISHED", 10.0)
+    monkeypatch.setattr(reading, "EMPTIED", 20.0)
     file = tmp_path / "a.yml"
     before = route("a", "b", "c")
     file.write_text(before)

@@ -156,7 +156,7 @@ async def test_what_is_in_flight_is_finished_and_nobody_is_cut_off(
     tmp_path: Path, backend: Backend
 ) -> None:
     async with under_load(tmp_path, backend) as (edge, clients):
-        slow = [asyncio.create_task(clients.ask("/?wait=2")) for _ in range(CUSTOMERS)]
+        slow = [asyncio.create_task(clients.ask("/?wait=5")) for _ in range(CUSTOMERS)]
         await until(partial(backend.has_waiting, CUSTOMERS), "they are not in flight")
         edge.signal(signal.SIGTERM)
         assert await asyncio.gather(*slow) == ["200"] * CUSTOMERS
@@ -169,7 +169,7 @@ async def test_what_is_in_flight_is_finished_and_nobody_is_cut_off(
 async def test_requests_are_taken_during_the_accept_grace_while_ping_says_503(
     tmp_path: Path, backend: Backend
 ) -> None:
-    flag = "--entrypoints.web.transport.lifecycle.requestacceptgracetimeout=4"
+    flag = "--entrypoints.web.transport.lifecycle.requestacceptgracetimeout=12"
     async with under_load(tmp_path, backend, flag) as (edge, clients):
         ping = Clients(Address("127.0.0.1", edge.admin))
         assert await ping.ask("/ping") == "200"
@@ -183,7 +183,7 @@ async def test_requests_are_taken_during_the_accept_grace_while_ping_says_503(
         assert await clients.ask("/?wait=2") == "200", "a new connection is taken"
         assert clients.seen["200"] > before
         assert clients.seen.keys() == {"200"}
-        slow = asyncio.create_task(clients.ask("/?wait=4"))  # longer than the accept grace
+        slow = asyncio.create_task(clients.ask("/?wait=12"))  # longer than the accept grace
         await clients.left()
         assert await slow == "200"
         assert await asyncio.to_thread(edge.exit_code) == 0
@@ -193,7 +193,7 @@ async def test_requests_are_taken_during_the_accept_grace_while_ping_says_503(
 async def test_the_grace_timeout_cuts_off_what_takes_too_long(
     tmp_path: Path, backend: Backend
 ) -> None:
-    flags = [f"--entrypoints.{n}.transport.lifecycle.gracetimeout=1" for n in ENTRY_POINTS]
+    flags = [f"--entrypoints.{n}.transport.lifecycle.gracetimeout=8" for n in ENTRY_POINTS]
     async with under_load(tmp_path, backend, *flags) as (edge, clients):
         endless = asyncio.create_task(clients.ask("/?wait=3600"))
         await until(partial(backend.has_waiting, 1), "it is not in flight")
@@ -229,7 +229,7 @@ async def test_docker_stop_of_our_container_finishes_what_is_in_flight() -> None
 
         await until(answers, "it does not serve")
         await clients.arrive()
-        slow = [asyncio.create_task(clients.ask("/?wait=2")) for _ in range(CUSTOMERS)]
+        slow = [asyncio.create_task(clients.ask("/?wait=6")) for _ in range(CUSTOMERS)]
         await asyncio.sleep(1)
         assert not any(request.done() for request in slow), "they are in flight"
         await docker("stop", "-t", "30", name)

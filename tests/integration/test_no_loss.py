@@ -53,8 +53,8 @@ async def test_no_request_is_lost_however_a_container_goes(
 
 
 async def test_no_post_is_lost_when_servers_finish_their_work() -> None:
-    """They serve on for a second after their stop signal, as servers that stop gracefully do."""
-    environment = {"WHOAMI_STOP_AFTER": "1"}
+    """They serve on for seconds after their stop signal, as servers that stop gracefully do."""
+    environment = {"WHOAMI_STOP_AFTER": "5"}
     result = await run("portway", method="POST", seconds=8, stops=3, environment=environment)
     assert result.stops >= 3
     assert (result.non_2xx, result.timeouts, result.errors) == (0, 0, 0)

@@ -30,9 +30,10 @@ from portway.rules import (
     parse,
     route_match,
 )
+from tests.ports import free_port
 
 from . import rules_corpus as corpus
-from .envoy_static import READY_HOST, free_port, running
+from .envoy_static import READY_HOST, running
 from .rules_client import ask_all
 
 ROUTER = "X-Router"

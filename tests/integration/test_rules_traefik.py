@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from portway.rules import Request, RuleError, evaluate, parse
+from tests.ports import free_port
 
 from . import rules_corpus as corpus
-from .envoy_static import READY_HOST, free_port, running
+from .envoy_static import READY_HOST, running
 from .rules_client import ask_all
 
 pytestmark = pytest.mark.skipif(shutil.which("traefik") is None, reason="needs the real Traefik")

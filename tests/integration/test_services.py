@@ -123,10 +123,10 @@ class TestBalancing:
             while sum(seen.path == "/wait" for seen in busy.seen) < 3:
                 waiting.append(pool.submit(rig.get, "/wait"))
                 futures.wait(waiting, timeout=0.1)
-            answered = who_answers(rig, 80)
+            answered = who_answers(rig, 320)
             busy.go_on.set()
         # Two servers drawn at random are both the busy one in a quarter of the cases.
-        assert answered["idle"] > 45
+        assert answered["idle"] > 200
 
     def test_hrw_keeps_a_client_on_its_server(self, rig: Rig, server: NewServer) -> None:
         servers = [server(name) for name in "abcd"]
@@ -183,11 +183,12 @@ class TestRequests:
 
     def test_an_answer_that_begins_too_late_is_a_504(self, rig: Rig, server: NewServer) -> None:
         a = server("a")
-        timeouts = ForwardingTimeouts(response_header_timeout=Duration(0.3))
+        timeouts = ForwardingTimeouts(response_header_timeout=Duration(2))
         serve(rig, balancer(a), ServersTransport(forwarding_timeouts=timeouts))
         assert rig.get().status == 200
-        a.delay = 3.0
+        a.delay = 6.0
         assert rig.get().status == 504
+        eventually(lambda: len(a.seen) > 1, "the server saw it")
         assert len(a.seen) == 2, "it is not sent again"
 
 
@@ -223,8 +224,7 @@ class TestFailures:
                 flags = {port: hosts[f"127.0.0.1:{port}"] for port in (one, two)}
                 return [port for port, flag in flags.items() if flag.get("failed_outlier_check")]
 
-            eventually(ejected, "one is ejected")
-            (aside,) = ejected()
+            (aside,) = eventually(ejected, "one is ejected")
             back = Server("back", port=aside)
             try:
                 assert [rig.get().status for _ in range(10)] == [200] * 10

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli_consul_rig import free_ports
 from tests.integration.test_store_full import small_disk
+from tests.ports import free_ports
 
 __all__ = ["small_disk"]
 ROUNDS = 20

@@ -152,7 +152,7 @@ async def test_nothing_outlives_a_killed_parent(
 async def test_a_stop_signal_lets_requests_finish(
     supervised: Supervised, number: signal.Signals
 ) -> None:
-    await supervised.serve(await supervised.rig.backend("slow", delay=1.0))
+    await supervised.serve(await supervised.rig.backend("slow", delay=3.0))
     pids = supervised.children().values()
     request = asyncio.create_task(supervised.rig.ask())
     await in_flight(supervised)
@@ -174,7 +174,7 @@ async def test_a_stop_under_load_cuts_no_request_off(supervised: Supervised) -> 
 
 
 async def test_requests_finish_when_the_control_process_is_dead(supervised: Supervised) -> None:
-    await supervised.serve(await supervised.rig.backend("slow", delay=1.0))
+    await supervised.serve(await supervised.rig.backend("slow", delay=3.0))
     request = asyncio.create_task(supervised.rig.ask())
     await in_flight(supervised)
     # One that hangs must be killed by the parent: stopped, it cannot answer SIGTERM.

@@ -339,23 +339,20 @@ _JSON = st.recursive(
     max_leaves=12,
 )
 _BODIES = _JSON.map(lambda tree: json.dumps(tree).encode()) | st.binary(max_size=64)
+_SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 _TARGETS = st.sampled_from(
     [SERVICE, CHECK, CATALOG, SESSION, "/v1/txn", "/v1/catalog/deregister", "/v1/config"]
 )
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=_SLOW)
 @given(path=_TARGETS, body=_BODIES)
 def test_no_body_is_an_internal_error(agent: tuple[Agent, int], path: str, body: bytes) -> None:
     _, text = ask(agent[0], "PUT", path, body)
     assert "internal error" not in text
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=_SLOW)
 @given(packet=st.binary(max_size=600))
 def test_no_packet_stops_dns(agent: tuple[Agent, int], packet: bytes) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:

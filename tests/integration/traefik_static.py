@@ -19,8 +19,9 @@ from portway.config.options import Duration
 from portway.edge.dynamic import Middleware
 from portway.edge.middlewares import registry
 from portway.edge.middlewares.step import Place, Step
+from tests.ports import free_port
 
-from .envoy_static import READY_HOST, Answer, Peer, echo, envoy, free_port, running
+from .envoy_static import READY_HOST, Answer, Peer, echo, envoy, running
 
 Site = Sequence[Mapping[str, Any]]
 

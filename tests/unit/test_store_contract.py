@@ -398,7 +398,7 @@ class TestLeases:
     async def test_its_expiry_deletes_its_keys_in_one_commit(self, store: Store) -> None:
         watcher = Recorder()
         await store.watch("", 0, watcher)
-        lease = await store.grant(0.2)
+        lease = await store.grant(1.5)
         await store.commit([], [Put("a", b"", lease), Put("b", b"", lease), Put("c", b"")])
         await until(lambda: len(watcher.batches) == 2)
         assert watcher.changes[3:] == [(2, "a", None), (2, "b", None)]
@@ -407,7 +407,7 @@ class TestLeases:
 
     async def test_it_lives_while_it_is_kept_alive(self, store: Store) -> None:
         watcher = Recorder()
-        kept, left = await store.grant(1.0), await store.grant(1.0)
+        kept, left = await store.grant(4.0), await store.grant(4.5)
         await put(store, "kept", b"", kept)
         await put(store, "left", b"", left)
         await store.watch("", 2, watcher)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli_consul_rig import free_ports
+from tests.ports import free_ports
 
 from .conftest import Programs, same
 from .world import PORTS, Step, World, agent

@@ -6,6 +6,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import dns.edns
@@ -17,7 +18,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from tests.integration.cli_consul_rig import free_ports
+from tests.integration.checks_rig import refused_port
+from tests.ports import free_ports
 
 from .conftest import Play
 from .test_dns import EMPTY, UNASKED, dig_all, drop, put
@@ -124,16 +126,22 @@ class Recursors:
     """Two of them, between one that refuses and one that is silent."""
 
     def __init__(self) -> None:
-        first, second, refusing = free_ports(3)
+        first, second = free_ports(2)
         self.servers = [Recursor(first, first=True), Recursor(second, first=False)]
-        self.silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.silent.bind(("127.0.0.1", 0))
-        silent = self.silent.getsockname()[1]
-        ports = (refusing, first, second, silent)
+        self._stack = ExitStack()
+        refusing = self._stack.enter_context(refused_port(socket.SOCK_DGRAM))
+        silent = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        silent.bind(("127.0.0.1", 0))
+        ports = (refusing, first, second, silent.getsockname()[1])
         self.config = {
             "recursors": [f"127.0.0.1:{port}" for port in ports],
-            "dns_config": {"recursor_timeout": "250ms"},
+            "dns_config": {"recursor_timeout": "1s"},
         }
+
+    def stop(self) -> None:
+        self._stack.close()
+        for server in self.servers:
+            server.stop()
 
     def note(self, ask: World) -> None:
         """Record what was asked since the last time."""
@@ -146,9 +154,7 @@ class Recursors:
 def recursors() -> Iterator[Recursors]:
     both = Recursors()
     yield both
-    both.silent.close()
-    for server in both.servers:
-        server.stop()
+    both.stop()
 
 
 def test_names_outside(play: Play, recursors: Recursors) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from .conftest import GUARDED, MANAGEMENT, Play
 from .test_kv import NEWER
-from .world import World
+from .world import Answer, World
 
 
 def test_events(play: Play) -> None:
     def scenario(ask: World) -> None:
         ask.get("event/list?name=ev-none")
+
+        def listed(name: str, fired: Answer) -> None:
+            """Wait until an event is in the list: the real one puts it there a little later."""
+            sign = fired.json["ID"].encode()
+            ask.until(
+                lambda: sign in ask.get(f"event/list?name={name}", record=False).body, "the event"
+            )
+
         for body in ("payload", None, "", b"b\x00\xff", "x" * 100, "x" * 300):
-            ask.put("event/fire/ev-a", body)
+            fired = ask.put("event/fire/ev-a", body)
+        listed("ev-a", fired)
         ask.get("event/list?name=ev-a")
         ask.get("event/list?name=EV-A")
         for name in ("", "ev%20b", "ev/b", "_ev"):
@@ -23,8 +32,9 @@ def test_events(play: Play) -> None:
         ask.put("agent/service/register", {"Name": "ev-s", "Tags": ["a", "b"]}, record=False)
         services = "catalog/service/ev-s"
         ask.until(lambda: ask.get(services, record=False).json, "the service in the catalog")
-        for query in ("service=ev-s", "service=EV-S", "service=ev-s&tag=a", "service=ev-s&tag=c"):
-            ask.put(f"event/fire/ev-d?{query}", "x")
+        for query in ("service=ev-s", "service=EV-S", "service=ev-s&tag=c", "service=ev-s&tag=a"):
+            fired = ask.put(f"event/fire/ev-d?{query}", "x")
+        listed("ev-d", fired)
         ask.put("agent/service/deregister/ev-s", record=False)
         for name in ("ev-c", "ev-d"):
             ask.get(f"event/list?name={name}")

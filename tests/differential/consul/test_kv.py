@@ -192,7 +192,7 @@ def test_locks(play: Play) -> None:
 
 def test_lock_delay(play: Play) -> None:
     def scenario(ask: World) -> None:
-        one, other = session(ask, LockDelay="2s", Behavior="delete"), session(ask)
+        one, other = session(ask, LockDelay="10s", Behavior="delete"), session(ask)
         for key in ("a", "b"):
             ask.put(f"kv/t9/{key}?acquire={one}", "1")
         ask.put(f"session/destroy/{one}")

@@ -66,8 +66,9 @@ def test_what_dashboards_show(play: Play) -> None:
             found = _described(text)
             return {name: found.get(name, "(none)") for name in _SHOWN}
 
-        # The real one counts its state every ten seconds, and begins each of them without labels.
-        ask.until(lambda: "datacenter" in told()["consul_state_nodes"], "the state to be counted")
+        # The real one counts its state every ten seconds, and begins each of them without labels;
+        # its version comes last.
+        ask.until(lambda: "pre_release" in told()["consul_version"], "the state to be counted")
         ask.until(lambda: "(none)" not in told().values(), "everything to be told of")
         ask.note("metrics", dict(told()))
         answer = ask.get("agent/metrics?format=prometheus", record=False)

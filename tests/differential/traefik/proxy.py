@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.ports import free_ports
 
 from . import wire
 from .case import Setup
@@ -43,7 +43,7 @@ class Proxy:
         self.name = directory.name
         self._ready = ["ready.internal", *(["ready.docker"] if setup.containers else [])]
         points = setup.static["entryPoints"]
-        self.ports = dict(zip(points, _free_ports(len(points)), strict=True))
+        self.ports = dict(zip(points, free_ports(len(points)), strict=True))
         dynamic = directory / "dynamic"
         dynamic.mkdir(parents=True)
         marks = {
@@ -103,18 +103,6 @@ class Proxy:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens to now, below those that the system gives out by itself."""
-    found: list[int] = []
-    for port in random.sample(range(20000, 32000), 1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError(f"no {count} free ports")
 
 
 def fill(value: Any, marks: Mapping[str, str]) -> Any:
