@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,15 +67,21 @@ def watch(
     ``differs`` names, for a row of the document, the paths whose reads behave otherwise.
     """
 
+    changed = threading.Event()
+
     def read(path: str, index: int) -> Answer:
         more = "&" if "?" in path else "?"
-        return ask.get(f"{path}{more}index={index}&wait=400ms", record=False)
+        while True:
+            answer = ask.get(f"{path}{more}index={index}&wait=400ms", record=False)
+            if answer.index > index or changed.is_set():
+                return answer
 
     before = {path: ask.get(path, record=False).index for path in paths}
     with ThreadPoolExecutor(len(paths)) as threads:
         started = {path: threads.submit(read, path, before[path]) for path in paths}
         time.sleep(0.1)
         change()
+        changed.set()
         answers = {path: future.result() for path, future in started.items()}
     for path, answer in answers.items():
         facts: Facts = {"status": answer.status, "index moved": answer.index > before[path]}

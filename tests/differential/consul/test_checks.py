@@ -38,7 +38,8 @@ def run_all(
     for name, port in aims.ports.items():
         ask.names.add(str(port), f"{name} target")
     for name, definition in definitions.items():
-        body = {"Name": f"{prefix}-{name}", "Interval": "1s", "Timeout": "400ms", **definition}
+        timeout = "400ms" if "silent" in name or "slow" in name else "10s"
+        body = {"Name": f"{prefix}-{name}", "Interval": "1s", "Timeout": timeout, **definition}
         ask.put("agent/check/register", body)
 
     def ran(names: Iterable[str]) -> bool:
@@ -127,7 +128,12 @@ def test_http(play: Play, aims: Targets) -> None:
                     "TLSServerName": "other.example",
                 },
             },
-            differs={"Checks": [f"json.dh-{one}.Output" for one in ("larger", "no-host", "user")]},
+            differs={
+                "Checks": [
+                    *(f"json.dh-{one}.Output" for one in ("larger", "user")),
+                    "?json.dh-no-host.Output",  # not where a name server takes long
+                ]
+            },
         )
 
     play(scenario)
@@ -188,7 +194,7 @@ def test_tcp_and_udp(play: Play, aims: Targets) -> None:
             never=["udp-silent"],
             differs={
                 "Checks": [
-                    *(f"json.dt-{one}-unknown.Output" for one in ("tcp", "udp")),
+                    *(f"?json.dt-{one}-unknown.Output" for one in ("tcp", "udp")),
                     "json.dt-udp-refused.Output",
                 ],
                 "A UDP check that hears nothing": [
