@@ -7,8 +7,9 @@ import itertools
 import random
 import socket
 
-# Below those that the system gives to connections, which could take one before it is used.
-_RANGE = range(20000, 32000)
+# Below those that the system gives to connections, which could take one before it is used, and
+# above those that an agent gives to sidecars, which recordings would take for ports of the test.
+_RANGE = range(22000, 32000)
 _CANDIDATES = itertools.cycle(random.sample(_RANGE, len(_RANGE)))
 
 
