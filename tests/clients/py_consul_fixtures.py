@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_RIG = Path(__file__).parent.parent / "integration" / "cli_consul_rig.py"
+_OURS = Path(__file__).parent.parent.parent
 _CONFIG: dict[str, Any] = {
     "ports": {"https": -1, "dns": -1, "grpc_tls": -1},
     "performance": {"raft_multiplier": 1},
@@ -53,7 +53,8 @@ class _Fleet:
     def __init__(self, wanted: list[bool], directory: Path) -> None:
         self._wanted = deque(wanted)
         self._directory = directory
-        self._rig = _load(_RIG)
+        _load("ports")  # which the next one imports
+        self._rig = _load("integration.cli_consul_rig")
         self._threads = ThreadPoolExecutor(_AHEAD)
         self._coming: deque[tuple[bool, Future[_Started]]] = deque()
 
@@ -103,11 +104,13 @@ class _Fleet:
         return _Started(int(agent.address.rpartition(":")[2]), token, stop)
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def _load(name: str) -> ModuleType:
+    """A module of our own package ``tests``, by its path there."""
+    name = f"tests.{name}"
+    path = _OURS.joinpath(*name.split(".")).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
