@@ -26,8 +26,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.docker.images import whoami_image
+from tests.ports import free_port
 
-from bench.process import free_port, running, wait_for_status
+from bench.process import running, wait_for_status
 
 IMAGE = "portway-bench/whoami:latest"
 HOST = "changes.bench.test"

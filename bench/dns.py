@@ -26,7 +26,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.process import cpu_seconds, free_port, running, wait_for_status
+from tests.ports import free_port
+
+from bench.process import cpu_seconds, running, wait_for_status
 from bench.rivals import agent_programs
 
 SERVICES = 1000

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.docker.images import whoami_binary
+from tests.ports import free_port
 
-from bench.process import cpu_seconds, free_port, memory_bytes, running, wait_for_status
+from bench.process import cpu_seconds, memory_bytes, running, wait_for_status
 
 SIZES = (1, 1000, 5000)
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import pytest
 from tests.clients.artefacts import go_tool
+from tests.ports import free_port
 
-from bench.process import free_port, running, wait_for_status
+from bench.process import running, wait_for_status
 
 _CONSUL = Path(__file__).parents[1] / "tests" / "differential" / "consul" / "program"
 

@@ -35,6 +35,7 @@ STATIC: list[tuple[str, Sequence[str], Mapping[str, str], Mapping[str, str], str
     ("file is not YAML", ["--configfile=p.yml"], {}, {"p.yml": "api: [\n"}, "p.yml:1: not valid YAML: did not find expected node content"),
     ("TOML", ["--configfile=p.toml"], {}, {"p.toml": "[api]\nbasePth = '/x'\n"}, "p.toml:2: api.basePth: field not found, node: basePth; did you mean basePath?"),
     ("address", ["--entrypoints.web.address=no-such-host.invalid:80"], {}, {}, "entryPoints.web.address: cannot listen on no-such-host.invalid:80: "),
+    ("address of another machine", ["--entrypoints.web.address=192.0.2.1:80"], {}, {}, "entryPoints.web.address: cannot listen on 192.0.2.1:80: Cannot assign requested address"),
     ("log file", ["--log.filepath=/nonexistent/portway.log"], {}, {}, "log.filePath: /nonexistent/portway.log: No such file or directory"),
 ]  # fmt: skip
 

@@ -558,7 +558,7 @@ async def test_being_settled_is_not_told_while_older_content_is_in_force(refused
         assert len(told) == before + 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     steps=st.lists(
         st.tuples(

@@ -57,7 +57,7 @@ def some(limit: int) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(some(4))
 def test_values_of_every_kind(tree: dict[str, Any]) -> None:
     text = json.dumps(tree)
@@ -67,7 +67,7 @@ def test_values_of_every_kind(tree: dict[str, Any]) -> None:
         assert str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(_WORDS | st.sampled_from(["acl", "ports", "service"]), _ANYTHING))
 def test_trees_of_every_shape(tree: dict[str, Any]) -> None:
     for format_ in ("json", "hcl"):

@@ -530,7 +530,7 @@ def as_data(runtime: Runtime) -> Any:
     return msgspec.to_builtins(runtime, builtin_types=(Unsupported,))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(changes(), max_size=4), max_size=12))
 def test_a_history_of_changes_ends_where_its_outcome_would_begin(
     history: list[list[Change]],

@@ -83,13 +83,13 @@ def _deregister(server: Server, removal: Removal, draft: Draft) -> None:
     deregister(server, draft, removal)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(bodies)
 def test_a_registration_is_taken_or_refused(body: Any) -> None:
     asyncio.run(_register(body))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=40) | values.map(lambda tree: json.dumps(tree).encode()))
 def test_what_is_no_registration_is_refused(body: bytes) -> None:
     for read in (registration_of, removal_of):

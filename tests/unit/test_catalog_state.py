@@ -131,7 +131,7 @@ async def _play(steps: list[Registration | Removal]) -> None:
         await store.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(a_registration() | removals, max_size=12))
 def test_indexes_are_those_of_a_fresh_start(steps: list[Registration | Removal]) -> None:
     asyncio.run(_play(steps))

@@ -99,7 +99,7 @@ def test_intricate_rules_are_refused() -> None:
     assert len(alternative.literals) == 3000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 1 << 32))
 def test_alternatives_say_what_the_rule_says(seed: int) -> None:
     dice = random.Random(seed)

@@ -64,7 +64,7 @@ def full_match(pattern: str, text: str) -> bool:
     return compile_bytes_pattern(pattern).fullmatch(text.encode()) is not None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(PATTERNS, TEXTS, st.sampled_from(["", "?", "?a=/b", "?$"]))
 def test_path_patterns(pattern: str, text: str, query: str) -> None:
     assume("%" not in pattern)  # see test_percent_signs
@@ -78,7 +78,7 @@ def test_path_patterns(pattern: str, text: str, query: str) -> None:
     assert full_match(target_pattern(pattern), sent + query) == wanted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS, TEXTS, st.booleans())
 def test_path_literals(text: str, sent: str, prefix: bool) -> None:
     path, literal = f"/{sent}", f"/{text}"
@@ -99,7 +99,7 @@ QUERY_TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(PATTERNS, QUERY_TEXTS)
 def test_query_patterns(pattern: str, query: str) -> None:
     request = Request(query=f"q={query}")
@@ -108,14 +108,14 @@ def test_query_patterns(pattern: str, query: str) -> None:
     assert full_match(written, f"/x?q={query}") == wanted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["", "a", "a b", "a+b", "é", "a&b", "=", "/", "%", "|", "a;c"]), QUERY_TEXTS)
 def test_query_literals(value: str, query: str) -> None:
     wanted = matcher_holds("Query", ("q", value), Request(query=query))
     assert full_match(query_literal("q", value), f"/a?{query}") == wanted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     PATTERNS.filter(lambda p: p.isascii() and "%" not in p),
     st.text("abx1.-AB", min_size=1, max_size=6),
@@ -127,7 +127,7 @@ def test_host_patterns(pattern: str, host: str, port: str) -> None:
     assert full_match(authority_pattern(pattern), host + port) == wanted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PATTERNS, st.text("ab1/ .-x|", max_size=5))
 def test_header_patterns(pattern: str, value: str) -> None:
     value = value.strip()

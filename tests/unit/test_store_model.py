@@ -234,7 +234,6 @@ def test_a_store_does_as_the_model(engine: str, limits: Limits) -> None:
         settings=settings(
             max_examples=40 if engine == "memory" else 8,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,19 +238,25 @@ SIDECARS: dict[str, dict[str, Any]] = {
 }
 
 
-def told(ask: World, where: str) -> bool:
-    """Whether the aliases among these checks have looked at what they follow."""
-    rows = ask.get(where, record=False).json.values()
-    return all(one["Output"] for one in rows if one["Type"] == "alias")
+def checks_of(ask: World, where: str) -> dict[str, Any]:
+    """Checks of the agent, once the aliases among them have looked at what they follow."""
+
+    def rows() -> dict[str, Any]:
+        found: dict[str, Any] = ask.get(f"agent/checks?filter={where}", record=False).json
+        return found
+
+    def told() -> bool:
+        return all(one["Output"] for one in rows().values() if one["Type"] == "alias")
+
+    ask.until(told, "what the aliases say")
+    return rows()
 
 
 def test_sidecars(play: Play) -> None:
     def scenario(ask: World) -> None:
         def shown() -> None:
             ask.get('agent/services?filter=ID contains "ag-s"', differs=LATER)
-            where = 'agent/checks?filter=ServiceID contains "ag-s"'
-            ask.until(partial(told, ask, where), "what the aliases say")
-            rows = ask.get(where, record=False).json
+            rows = checks_of(ask, 'ServiceID contains "ag-s"')
             for row in rows.values():
                 if row["Type"] == "tcp":  # it first runs after a random part of its 10 seconds
                     row.pop("Output")
@@ -374,9 +379,7 @@ def test_the_command_line(play: Play, tmp_path: Path) -> None:
         for name in files:
             ask.cli("services", "register", str(tmp_path / name))
             ask.get('agent/services?filter=Service contains "ag-"', differs=LATER)
-            where = 'agent/checks?filter=ServiceName contains "ag-"'
-            ask.until(partial(told, ask, where), "what the aliases say")
-            rows = ask.get(where, record=False).json
+            rows = checks_of(ask, 'ServiceName contains "ag-"')
             for row in rows.values():
                 row.pop("Output")
             ask.note("checks", {k: sorted(map(str, v.items())) for k, v in rows.items()})

@@ -11,11 +11,6 @@ _UI = "internal/ui"
 
 
 def _setup(ask: World) -> None:
-    def tells_of_itself() -> bool:
-        node = ask.get("catalog/node/node-1", record=False).json
-        return "consul-network-segment" in node["Node"]["Meta"]
-
-    ask.until(tells_of_itself, "an agent that has told of itself")
     for node, services in (
         (
             "ui-1",
