@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli_consul_rig import Agent, agent_running
+from tests.patience import PATIENCE
 
 MANAGEMENT = "11111111-2222-4333-8444-555555555555"
 """The management token of agents with access control."""
 
-_LONGEST = 120.0  # seconds of one program
 
 Run = Callable[[Agent, Sequence[str | Path]], None]
 
@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_LONGEST,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{agent.log.read_text()[-2000:]}"

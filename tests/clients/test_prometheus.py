@@ -24,6 +24,7 @@ from tests.clients.artefacts import go_program
 from tests.clients.conftest import MANAGEMENT
 from tests.clients.servers import put, until
 from tests.integration.cli_consul_rig import Agent
+from tests.patience import PATIENCE
 
 _PROGRAMS = Path(__file__).parent / "programs"
 
@@ -154,7 +155,7 @@ def test_debians_prometheus_finds_targets_by_dns(network: list[str], tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -21,10 +21,10 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 PORTS = ("http", "dns", "server", "serf_lan", "serf_wan")
-LONGEST = 60.0  # seconds of one request
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=LONGEST)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LONGEST)
+        self.sock.settimeout(PATIENCE)
         self.sock.connect(self._path)
 
 
@@ -91,7 +91,7 @@ class Running:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             named.setdefault("X-Consul-Token", self.token)
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=LONGEST)
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=PATIENCE)
         return ask(connection, method, f"/v1/{quote(path, safe='/?=&%:')}", body, named)
 
     def get(self, path: str, **headers: str) -> Reply:
@@ -134,7 +134,7 @@ class Running:
 
     def ended(self) -> int:
         """Wait for the end; the exit code."""
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 @dataclass
@@ -219,4 +219,4 @@ def home(directory: Path, dev: bool = False, **config: Any) -> Iterator[Home]:
 
 def secure(port: int, context: ssl.SSLContext) -> http.client.HTTPSConnection:
     """A connection over TLS to an agent on this machine."""
-    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=LONGEST)
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)

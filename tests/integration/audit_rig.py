@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.integration.cli_consul_rig import Agent
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """One request; the path is below ``/v1/``, a body is sent as JSON. ``X_Y`` is ``X-Y``."""
         host, _, port = self.agent.address.partition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=120)
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             sent.setdefault("X-Consul-Token", self.token)

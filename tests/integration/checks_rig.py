@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portway.discovery.model import CheckStatus
+from tests.patience import PATIENCE
 
-PATIENCE = 60.0
 """Seconds for what takes milliseconds on an idle machine."""
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

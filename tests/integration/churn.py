@@ -22,9 +22,9 @@ from typing import Literal, NamedTuple
 
 from tests.docker.images import whoami_image
 from tests.integration.passage import Passage
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
-PATIENCE = 60.0  # seconds that a condition may take to come true before the test is given up
 CONNECTIONS = 16
 PAUSE = 1.0  # seconds between the starts and stops of containers
 IMAGE = "portway-test-churn:latest"
@@ -130,7 +130,7 @@ class Proxy:
             if self.process.returncode is None:
                 self.process.terminate()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.process.wait(), 30)
+                    await asyncio.wait_for(self.process.wait(), PATIENCE)
             if self.process.returncode is None:
                 self.process.kill()  # its children die with it
                 await self.process.wait()

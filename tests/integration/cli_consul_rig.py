@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
 from tests.ports import free_ports
-
-_START = 60.0  # seconds
-_LONGEST = 120.0  # seconds of a command
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Agent:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=_LONGEST,
+            timeout=PATIENCE,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)
@@ -86,7 +84,7 @@ class Agent:
         url = f"http://{self.address}/v1/{path}"
         request = urllib.request.Request(url, data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=_LONGEST) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 content = response.read()
         except urllib.error.HTTPError as error:
             if error.code == 404:
@@ -98,7 +96,7 @@ class Agent:
             return content.decode()
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """The first true value of ``condition``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -150,12 +148,12 @@ def agent_running(directory: Path, *argv: str, dev: bool = True) -> Iterator[Age
             return False
 
     try:
-        eventually(ready, "an agent that leads", _START)
+        eventually(ready, "an agent that leads", PATIENCE)
         yield agent
     finally:
         process.terminate()
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -25,6 +25,7 @@ from portway.discovery.api import App, Context, Limit, Settings, all_routes, blo
 from portway.discovery.server import Server
 from portway.discovery.state import Topic, any_change
 from portway.store.sqlite import open_sqlite
+from tests.patience import PATIENCE
 
 MANAGEMENT = "11111111-2222-4333-8444-555555555555"
 """The secret of the management token, where access control is on."""
@@ -115,7 +116,7 @@ class Discovery:
         before = self.waits.now
         task = asyncio.create_task(self.get(path, **headers))
         self._tasks.append(task)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.waits.now == before:
                 assert not task.done(), f"{path} answered at once: {task.result()}"
                 await asyncio.sleep(0.001)

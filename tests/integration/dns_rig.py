@@ -14,6 +14,7 @@ import pytest
 
 from portway.discovery.dns import Answers, DnsSettings, Listener, serve_dns
 from tests.integration.discovery_rig import Discovery
+from tests.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -86,7 +87,7 @@ async def dnsmasq(*options: str) -> AsyncIterator[int]:
 
 
 async def _listens(process: asyncio.subprocess.Process, port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             assert process.returncode is None, "dnsmasq ended"
             try:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from .fake_docker import FakeContainer, FakeDocker
@@ -37,7 +38,6 @@ _ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
-PATIENCE = 60.0
 """Seconds for what takes milliseconds on an idle machine."""
 
 
@@ -211,7 +211,7 @@ class Edge:
         port: int | None = None,
     ) -> Reply:
         """One request on a connection of its own, to ``web`` unless a port is given."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.web, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.web, timeout=PATIENCE)
         try:
             connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", host)

@@ -35,9 +35,8 @@ from portway.envoy.resource import (
     Rejection,
     Resource,
 )
+from tests.patience import PATIENCE
 from tests.ports import free_port
-
-PATIENCE = 30.0
 
 
 def ads_source() -> config_source_pb2.ConfigSource:

@@ -53,9 +53,9 @@ from portway.edge import pipeline
 from portway.edge.middlewares.step import Step
 from portway.envoy.messages import pack
 from portway.envoy.resource import FILTER
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
-PATIENCE = 60.0
 """Seconds a process may take until it serves; only a broken one takes as long."""
 READY_HOST = "ready.internal"
 

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
+
 LOCK = "service/leader"
 LOG = "service/log"
 _TTL = "2s"
@@ -27,7 +29,7 @@ class Candidate:
     """One process and what it knows of its leadership."""
 
     def __init__(self, address: str, name: str, file: Path) -> None:
-        self._connection = http.client.HTTPConnection(address, timeout=60)
+        self._connection = http.client.HTTPConnection(address, timeout=PATIENCE)
         self._name = name
         self._file = file.open("a", buffering=1)
         self._resign = False

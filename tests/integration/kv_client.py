@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE
+
 KEYS = "abc"
 _KINDS = {
     "get": 30,
@@ -198,7 +200,7 @@ class Client:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
         """One request. Raises LostError when no answer comes, UnsentError when it never left."""
         if self._connection is None:
-            connection = http.client.HTTPConnection(self._address, timeout=60)
+            connection = http.client.HTTPConnection(self._address, timeout=PATIENCE)
             try:
                 connection.connect()
             except OSError as error:

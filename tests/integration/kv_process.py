@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 
@@ -69,7 +70,9 @@ class ServerProcess:
 
     def index(self) -> int:
         """The index of the key-value store."""
-        with urllib.request.urlopen(f"http://{self.address}/v1/kv/?keys", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"http://{self.address}/v1/kv/?keys", timeout=PATIENCE
+        ) as answer:
             return int(answer.headers["X-Consul-Index"])
 
     def has(self, key: str) -> bool:
@@ -78,7 +81,7 @@ class ServerProcess:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of an answer that is a success."""
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             response = connection.getresponse()

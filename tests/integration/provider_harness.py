@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 from portway.edge.dynamic import Router, Service
 from portway.edge.providers.provider import Change, Kind, Provider, Report
-
-PATIENCE = 20.0  # seconds until a condition that does not come true fails the test
+from tests.patience import PATIENCE
 
 
 class Reported:

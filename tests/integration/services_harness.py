@@ -25,11 +25,12 @@ from google.protobuf.json_format import MessageToDict
 
 from portway.edge.services import Compiled, RouteNeeds, choose_cluster
 from portway.envoy.resource import CLUSTER, ENDPOINTS, Resource
+from tests.patience import PATIENCE
 
 _TYPE = "type.googleapis.com/"
 
 
-def eventually(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
     """Wait for a condition and return what it returned."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -225,7 +226,7 @@ class Rig:
 
     def admin(self, path: str) -> str:
         """GET from the admin interface."""
-        connection = http.client.HTTPConnection("envoy", timeout=10)
+        connection = http.client.HTTPConnection("envoy", timeout=PATIENCE)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self._admin))
         try:
@@ -256,7 +257,7 @@ class Rig:
         self, path: str = "/", headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> Answer:
         """One request through Envoy on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, headers={"Host": "site.test", **(headers or {})})
             response = connection.getresponse()

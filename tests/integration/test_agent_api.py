@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.agent_rig import Reply, Running, home
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_metrics(agent: Running) -> None:
 
 
 def test_the_stream_of_metrics(agent: Running) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=PATIENCE)
     response = first(connection, "agent/metrics/stream")
     line = response.readline()
     assert set(json.loads(line)) >= {"Gauges", "Counters", "Samples"}
@@ -127,7 +128,7 @@ def test_the_stream_of_metrics(agent: Running) -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_monitor(agent: Running, as_json: bool) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=PATIENCE)
     response = first(connection, "agent/monitor?loglevel=debug" + "&logjson" * as_json)
     assert response.status == 200
     register(agent, {"Name": "seen-by-the-monitor"})
@@ -464,7 +465,7 @@ def test_one_service_by_hash(agent: Running) -> None:
     assert "x-consul-index" not in reply.headers
     replies: list[Reply] = []
     waiting = threading.Thread(
-        target=lambda: replies.append(agent.get(f"agent/service/web?hash={digest}&wait=50s"))
+        target=lambda: replies.append(agent.get(f"agent/service/web?hash={digest}&wait=9m"))
     )
     began = time.monotonic()
     waiting.start()
@@ -476,7 +477,7 @@ def test_one_service_by_hash(agent: Running) -> None:
     assert replies[0].json["Port"] == 2
     assert replies[0].headers["x-consul-contenthash"] != digest
     assert time.monotonic() - began < 50
-    same = agent.get(f"agent/service/web?hash={digest}&wait=50s")
+    same = agent.get(f"agent/service/web?hash={digest}&wait=9m")
     assert same.json["Port"] == 2, "another hash answers at once"
     digest = same.headers["x-consul-contenthash"]
     assert agent.get(f"agent/service/web?hash={digest}&wait=10ms").json["Port"] == 2
@@ -487,7 +488,7 @@ def test_deregistration_ends_a_wait_for_the_service(agent: Running) -> None:
     digest = agent.get("agent/service/web").headers["x-consul-contenthash"]
     replies: list[Reply] = []
     waiting = threading.Thread(
-        target=lambda: replies.append(agent.get(f"agent/service/web?hash={digest}&wait=50s"))
+        target=lambda: replies.append(agent.get(f"agent/service/web?hash={digest}&wait=9m"))
     )
     waiting.start()
     agent.done("agent/service/deregister/web")

@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
-
-_PATIENCE = 60.0  # seconds for what takes milliseconds on an idle machine
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +28,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", _CONSUL, *arguments],
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -63,20 +62,22 @@ class Agent:
     def get(self, path: str) -> Any:
         """The JSON at a path; None while there is none."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE
+            ) as answer:
                 return json.load(answer)
         except (OSError, urllib.error.HTTPError, ValueError):
             return None
 
     def eventually(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until the condition holds, and return what it gave."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             found = condition()
             if found:
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"{what}: not so after {_PATIENCE} s; the agent wrote:\n{self.output}")
+        raise AssertionError(f"{what}: not so after {PATIENCE} s; the agent wrote:\n{self.output}")
 
 
 @contextlib.contextmanager
@@ -187,7 +188,7 @@ def test_configuration_of_the_go_test_server(tmp_path: Path) -> None:
         assert config["NodeID"] == "8e1c0a3c-6a1d-4d8e-9b57-0b7e6d0f0c11"
         assert socket.is_socket()
         running.process.send_signal(signal.SIGINT)
-        running.process.wait(_PATIENCE)
+        running.process.wait(PATIENCE)
 
 
 def test_hangup_reads_the_files_again(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.agent_rig import Home, Reply, UnixConnection, ask, home, secure
 from tests.integration.checks_rig import Authority
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 
@@ -129,7 +130,7 @@ def test_versions_of_tls(place: Home) -> None:
 
 def said_to(port: int, bytes_: bytes) -> bytes:
     """All that a listener answers until it closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(bytes_)
         with connection.makefile("rb") as answer:
             return answer.read()
@@ -189,12 +190,14 @@ def test_several_addresses(place: Home) -> None:
     place.config["client_addr"] = "127.0.0.1 127.0.0.2 ::1"
     place.start()
     for host in ("127.0.0.1", "127.0.0.2", "::1"):
-        connection = http.client.HTTPConnection(host, place.ports["http"], timeout=60)
+        connection = http.client.HTTPConnection(host, place.ports["http"], timeout=PATIENCE)
         assert ask(connection, "GET", "/v1/status/leader").status == 200
 
 
 def opened(port: int, host: str = "127.0.0.1") -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(host, 0))
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=PATIENCE, source_address=(host, 0)
+    )
     connection.connect()
     return connection
 
@@ -282,7 +285,7 @@ def test_handshakes_take_so_long(place: Home) -> None:
     trust.use(trust.authority("server"))
     place.config["limits"] = {"https_handshake_timeout": "200ms"}
     place.start()
-    with socket.create_connection(("127.0.0.1", trust.port), timeout=60) as silent:
+    with socket.create_connection(("127.0.0.1", trust.port), timeout=PATIENCE) as silent:
         assert silent.recv(1) == b"", "who says nothing is let go"
 
 

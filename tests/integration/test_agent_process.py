@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.agent_rig import LONGEST, Home, home
+from tests.integration.agent_rig import Home, home
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_end_releases_blocked_queries(place: Home) -> None:
         "event/list?index=1&wait=5m",
         f"agent/service/web?hash={digest}&wait=5m",
     ):
-        one = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=LONGEST)
+        one = http.client.HTTPConnection("127.0.0.1", agent.ports["http"], timeout=PATIENCE)
         one.request("GET", f"/v1/{path}")
         waiting.append(one)
     agent.get("status/leader")  # asked after them, so they have been read
@@ -144,7 +145,7 @@ def test_systemd_is_told(place: Home) -> None:
     path = str(place.directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
-        systemd.settimeout(60)
+        systemd.settimeout(PATIENCE)
         agent = place.start(environ={"NOTIFY_SOCKET": path})
         assert systemd.recv(100) == b"READY=1"
         assert agent.get("status/leader").json

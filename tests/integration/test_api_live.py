@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from .services_harness import Server, eventually
@@ -45,13 +46,13 @@ class Running(NamedTuple):
             f"http://127.0.0.1:{self.web}{target}", headers={"Host": host, **headers}
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
     def ask(self, path: str) -> Any:
-        with urllib.request.urlopen(self.api + path, timeout=30) as response:
+        with urllib.request.urlopen(self.api + path, timeout=PATIENCE) as response:
             return json.load(response)
 
 

@@ -25,6 +25,7 @@ from portway.edge.dynamic_file import decode_dynamic
 from portway.edge.providers import internal
 from portway.edge.providers.provider import Change, Kind, Report
 from portway.edge.static import load
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from ..unit.asgi import Answer, ask
@@ -137,7 +138,7 @@ class Pair(NamedTuple):
     app: ASGIApp
 
     def theirs(self, target: str, method: str = "GET") -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request(method, target)
             response = connection.getresponse()

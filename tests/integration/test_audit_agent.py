@@ -296,12 +296,12 @@ def test_a_service_is_waited_for_by_its_hash(client: Client) -> None:
     assert client.get("agent/service/web").headers["X-Consul-ContentHash"] == first
     same = client.get(f"agent/service/web?hash={first}&wait=10ms")
     assert same.headers["X-Consul-ContentHash"] == first
-    assert client.get("agent/service/web?hash=other&wait=60s").status == 200
+    assert client.get("agent/service/web?hash=other&wait=9m").status == 200
     client.does("agent/service/register", {"Name": "web", "Port": 80})
-    changed = client.get(f"agent/service/web?hash={first}&wait=60s")
+    changed = client.get(f"agent/service/web?hash={first}&wait=9m")
     assert changed.json["Port"] == 80
     assert changed.headers["X-Consul-ContentHash"] != first
-    missing = client.get("agent/service/none?hash=x&wait=60s")
+    missing = client.get("agent/service/none?hash=x&wait=9m")
     assert (missing.status, missing.text) == (404, "unknown service ID: none")
 
 

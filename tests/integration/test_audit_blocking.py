@@ -16,6 +16,7 @@ import pytest
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings, blocking
 from tests.integration.discovery_rig import MANAGEMENT, Discovery, Reply, running
+from tests.patience import PATIENCE
 
 SESSION = "/v1/session/create"
 DEFAULTS = {"Kind": "service-defaults", "Name": "web", "Protocol": "http"}
@@ -112,7 +113,7 @@ async def settled(discovery: Discovery, parked: dict[str, asyncio.Task[Reply]]) 
     for _ in range(50):
         await asyncio.sleep(0)
     waiting = discovery.waits.now
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while sum(not task.done() for task in parked.values()) > waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # nothing announces it
     return {name for name, task in parked.items() if task.done()}

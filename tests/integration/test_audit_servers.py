@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.audit_rig import Client
 from tests.integration.cli_consul_rig import agent_running, eventually
+from tests.patience import PATIENCE
 
 NONE = "8f246b77-f3e1-ff88-5b48-8ec93abf3e05"
 
@@ -272,7 +273,7 @@ def test_a_query(client: Client) -> None:
 
 def test_a_snapshot(client: Client) -> None:
     host, _, port = client.agent.address.partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
     connection.request("GET", "/v1/snapshot?stale")
     reply = connection.getresponse()
     archive = reply.read()

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.patience import PATIENCE
+
 from .edge import Edge, Load, backend, balanced, http_config, serving
 from .services_harness import eventually
 
@@ -60,7 +62,7 @@ def test_static_configuration(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1
@@ -95,7 +97,7 @@ def test_every_problem_of_the_static_configuration_is_a_line(tmp_path: Path) -> 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1

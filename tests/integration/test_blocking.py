@@ -15,10 +15,11 @@ from portway.discovery.api import Settings
 from portway.discovery.api.exchange import Exchange
 from portway.discovery.api.request import Request
 from tests.integration.discovery_rig import Discovery, Reply, running
+from tests.patience import PATIENCE
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(0.002)
 
@@ -247,7 +248,7 @@ class Loop:
         joint = "&" if "?" in self._path else "?"
         index = 0
         while True:
-            reply = await self._discovery.get(f"{self._path}{joint}index={index}&wait=60s")
+            reply = await self._discovery.get(f"{self._path}{joint}index={index}&wait=9m")
             if reply.index == index:
                 continue  # the wait was over
             if reply.index < index:

@@ -15,6 +15,7 @@ import pytest
 from portway.discovery.api import Limit, serve
 from portway.discovery.api.connection import Connection, Shared
 from tests.integration.discovery_rig import Discovery
+from tests.patience import PATIENCE
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -31,7 +32,7 @@ class Client:
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """The next status and headers, by lower-case name."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines[1:] if line)
         return int(lines[0].split()[1]), {name.lower(): value for name, value in headers.items()}
@@ -39,13 +40,13 @@ class Client:
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """The next answer with a length."""
         status, headers = await self.head()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             body = await self.reader.readexactly(int(headers["content-length"]))
         return status, headers, body
 
     async def rest(self) -> bytes:
         """Everything until the server closes the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
     async def ends(self) -> bool:
@@ -297,7 +298,7 @@ async def test_random_bytes_disturb_nobody(discovery: Discovery) -> None:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(0.005)
 
@@ -428,7 +429,7 @@ async def test_too_many_connections_of_one_client() -> None:
             client.writer.close()
             return head == b"HTTP/1.1 200"
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not await accepted():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

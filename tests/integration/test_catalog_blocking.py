@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.discovery_rig import Discovery
+from tests.patience import PATIENCE
 
 
 def instance(node: str, name: str, status: str = "passing", **service: Any) -> dict[str, Any]:
@@ -139,7 +140,7 @@ async def test_removals_wake_those_they_concern(discovery: Discovery) -> None:
 
 
 def _blocking(path: str, index: int) -> str:
-    return f"{path}{'&' if '?' in path else '?'}index={index}&wait=60s"
+    return f"{path}{'&' if '?' in path else '?'}index={index}&wait=9m"
 
 
 async def test_a_loop_sees_every_change_once(discovery: Discovery) -> None:
@@ -150,13 +151,13 @@ async def test_a_loop_sees_every_change_once(discovery: Discovery) -> None:
     async def follow() -> None:
         index = 0
         while True:
-            reply = await discovery.get(f"/v1/health/service/web?index={index}&wait=60s")
+            reply = await discovery.get(f"/v1/health/service/web?index={index}&wait=9m")
             assert reply.index > index, "woken by nothing"
             index = reply.index
             seen.put_nowait(reply.json[0]["Service"]["Meta"]["step"])
 
     follower = asyncio.create_task(follow())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert await seen.get() == "start"
         for step in range(50):
             await discovery.register(**instance("n9", f"noise{step}"))
@@ -168,7 +169,7 @@ async def test_a_loop_sees_every_change_once(discovery: Discovery) -> None:
 
 async def test_readers_that_wake_together_share_one_body(discovery: Discovery) -> None:
     await discovery.register(**instance("n1", "web"))
-    tasks = [await discovery.parked("/v1/health/service/web?index=2&wait=60s") for _ in range(50)]
+    tasks = [await discovery.parked("/v1/health/service/web?index=2&wait=9m") for _ in range(50)]
     await discovery.register(**instance("n1", "web", "warning"))
     bodies = {reply.body for reply in await asyncio.gather(*tasks)}
     assert len(bodies) == 1

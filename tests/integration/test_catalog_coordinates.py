@@ -18,7 +18,7 @@ async def test_updates_are_written_together(discovery: Discovery) -> None:
     for node in ("n1", "n2"):
         await discovery.register(Node=node, Address="10.0.0.1")
     revision = discovery.server.state.view.revision
-    parked = await discovery.parked(f"/v1/coordinate/nodes?index={revision}&wait=60s")
+    parked = await discovery.parked(f"/v1/coordinate/nodes?index={revision}&wait=9m")
     for node, first in (("n2", 1.0), ("n1", 2.0), ("N1", 3.0), ("unknown", 4.0)):
         reply = await discovery.put("/v1/coordinate/update", {"Node": node, "Coord": place(first)})
         assert (reply.status, reply.text) == (200, "")

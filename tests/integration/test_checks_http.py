@@ -14,6 +14,7 @@ from portway.discovery.checks import Result, Settings, TLSFiles, dial
 from portway.discovery.checks.context import Context
 from portway.discovery.checks.http import prepare
 from portway.discovery.model import CheckDefinition
+from tests.patience import PATIENCE
 
 from .checks_rig import (
     Authority,
@@ -145,7 +146,7 @@ async def test_a_huge_body_is_not_read(target: HttpTarget) -> None:
     url = f"http://127.0.0.1:{target.port}/"
     result = await check(url)
     assert result == ("passing", f"HTTP GET {url}: 200 OK Output: " + "x" * 4096)
-    await asyncio.wait_for(ended.wait(), 30)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     assert sent < 100_000_000
     result = await check(url, output_max_size=10)
     assert result.output.endswith("Output: " + "x" * 10)

@@ -17,6 +17,7 @@ from portway.config import Duration
 from portway.discovery.checks import Result, Settings, TLSFiles, grpc, h2ping, tcp, udp
 from portway.discovery.checks.context import Context
 from portway.discovery.model import CheckDefinition
+from tests.patience import PATIENCE
 
 from .checks_rig import (
     Authority,
@@ -303,7 +304,7 @@ async def nghttpd(*arguments: str) -> AsyncIterator[str]:
         "nghttpd", "-a", "127.0.0.1", *arguments[:1], str(port), *arguments[1:]
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await check_tcp(f"127.0.0.1:{port}")).status != "passing":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         yield f"127.0.0.1:{port}"

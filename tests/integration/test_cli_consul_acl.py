@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.integration.cli_consul_rig import Agent, Done, agent_running
+from tests.patience import PATIENCE
 
 _ACL = 'acl { enabled = true default_policy = "deny" enable_token_persistence = true }'
 RULES = """
@@ -42,7 +43,7 @@ class Session:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli_consul_rig import Agent, agent_running, eventually
+from tests.patience import PATIENCE
 
 MUTEX_FLAGS = 0x2DDCCBC058A50C18
 SEMAPHORE_FLAGS = 0xE0F69A2BAA414DE0
@@ -114,7 +115,7 @@ def test_a_lost_lock_ends_the_child(agent: Agent, tmp_path: Path) -> None:
         assert holder.stdout.readline() == "up\n"
         session = held(agent, "jobs/lost")["Session"]
         agent.api("PUT", f"session/destroy/{session}", b"")
-        _, err = holder.communicate(timeout=60)
+        _, err = holder.communicate(timeout=PATIENCE)
     assert holder.returncode == 1
     assert "Lock lost, killing child" in err
     assert told.read_text() == "term\n"
@@ -128,7 +129,7 @@ def test_a_signal_ends_the_child_and_gives_the_lock_up(agent: Agent, number: int
         assert holder.stdout is not None
         assert holder.stdout.readline() == "up\n"
         holder.send_signal(number)
-        _, err = holder.communicate(timeout=60)
+        _, err = holder.communicate(timeout=PATIENCE)
     assert (holder.returncode, err) == (0, "Shutdown triggered, killing child\n")
     assert entry(agent, "jobs/stop/.lock") is None
 
@@ -139,7 +140,7 @@ def test_a_child_that_does_not_listen_is_killed(agent: Agent) -> None:
         while one.stdout.readline() != "up\n":
             pass
         one.terminate()
-        out, _ = one.communicate(timeout=60)
+        out, _ = one.communicate(timeout=PATIENCE)
     assert one.returncode == 0
     assert "Child did not exit after grace period" in out
 
@@ -150,7 +151,7 @@ def test_a_signal_while_it_waits(agent: Agent) -> None:
         with agent.running("lock", "jobs/wait", "true") as waiter:
             eventually(lambda: len(sessions(agent)) == 2, "a second session")
             waiter.terminate()
-            _, err = waiter.communicate(timeout=60)
+            _, err = waiter.communicate(timeout=PATIENCE)
         assert (waiter.returncode, err) == (
             1,
             "Shutdown triggered or timeout during lock acquisition\n",
@@ -223,7 +224,7 @@ def test_a_lock_of_an_agent_that_is_gone_is_lost(tmp_path: Path) -> None:
             assert holder.stdout.readline() == "up\n"
             own.process.kill()
             own.process.wait()
-            _, err = holder.communicate(timeout=60)
+            _, err = holder.communicate(timeout=PATIENCE)
         assert holder.returncode == 1
         assert err.startswith("Lock lost, killing child\n")
 

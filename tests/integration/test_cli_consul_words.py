@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.integration.cli_consul_rig import Agent, agent_running, eventually
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 
@@ -243,7 +244,7 @@ def test_an_interrupt_ends_the_recording_of_debug(agent: Agent, tmp_path: Path) 
 
         eventually(logged, "metrics and a line of the log")
         recording.send_signal(signal.SIGINT)
-        out, err = recording.communicate(timeout=60)
+        out, err = recording.communicate(timeout=PATIENCE)
     assert (recording.returncode, err) == (0, "")
     assert "==> Interrupted, ending the recording...\n" in out
     with tarfile.open(f"{output}.tar.gz") as archive:

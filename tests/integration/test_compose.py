@@ -19,10 +19,10 @@ import pytest
 
 from tests.docker import needs_docker
 from tests.docker.images import ROOT, portway_image, stand_in, traefik_image
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.docker, needs_docker("docker-compose", "debootstrap")]
 
-PATIENCE = 60.0
 FILES = ROOT / "examples" / "compose"
 STAND_INS = {"traefik/whoami": 80, "nginx:alpine": 80, "ghost:alpine": 2368}
 PORTWAY = "    image: portway\n"
@@ -40,7 +40,7 @@ class Reply(NamedTuple):
 
 def get(host: str, path: str = "/", port: int = 80) -> Reply:
     """What the published port answers; a refused connection counts as status 0."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()

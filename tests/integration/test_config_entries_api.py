@@ -9,6 +9,7 @@ import pytest
 
 from portway.discovery.acl import AclSettings
 from tests.integration.discovery_rig import MANAGEMENT, Discovery, discovery, running
+from tests.patience import PATIENCE
 
 __all__ = ["discovery"]
 
@@ -145,14 +146,14 @@ async def test_a_reader_wakes_for_its_entry_and_for_its_kind_only(discovery: Dis
     await discovery.put("/v1/kv/a", b"1")
     assert discovery.waits.wakes == before
     await written(discovery, {"Kind": "service-defaults", "Name": "db"})
-    reply = await asyncio.wait_for(kind_reader, 10)
+    reply = await asyncio.wait_for(kind_reader, PATIENCE)
     assert [row["Name"] for row in reply.json] == ["db", "web"]
     assert not entry_reader.done() and not absent.done()
     await written(discovery, RESOLVE)
-    reply = await asyncio.wait_for(absent, 10)
+    reply = await asyncio.wait_for(absent, PATIENCE)
     assert reply.status == 200 and reply.json["Name"] == "web"
     await written(discovery, WEB | {"Protocol": "grpc"})
-    reply = await asyncio.wait_for(entry_reader, 10)
+    reply = await asyncio.wait_for(entry_reader, PATIENCE)
     assert reply.json["Protocol"] == "grpc" and reply.index > one.index
 
 
@@ -277,7 +278,7 @@ async def test_exported_services_and_gateway_services(discovery: Discovery) -> N
     reply = await discovery.get("/v1/catalog/gateway-services/out")
     parked = await discovery.parked(f"/v1/catalog/gateway-services/out?index={reply.index}")
     await discovery.register(Node="n", Address="10.0.0.1", Service={"Service": "new"})
-    rows = (await asyncio.wait_for(parked, 10)).json
+    rows = (await asyncio.wait_for(parked, PATIENCE)).json
     assert [row["Service"]["Name"] for row in rows] == ["db", "new", "web"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings
 from tests.integration.discovery_rig import MANAGEMENT, Discovery, discovery, running
+from tests.patience import PATIENCE
 
 __all__ = ["discovery"]
 
@@ -230,7 +231,7 @@ async def test_readers_wake_when_intentions_of_their_service_change(discovery: D
     await intend(discovery, "web", "cache", "allow")
     assert discovery.waits.wakes == before and not reader.done()
     await intend(discovery, "*", "*", "deny")
-    reply = await asyncio.wait_for(reader, 10)
+    reply = await asyncio.wait_for(reader, PATIENCE)
     assert [row["DestinationName"] for row in reply.json["db"]] == ["db", "*"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from portway.discovery.acl import AclSettings
 from portway.discovery.api import Settings
 from tests.integration.discovery_rig import MANAGEMENT, Discovery, discovery, running
+from tests.patience import PATIENCE
 
 __all__ = ["discovery"]
 
@@ -73,7 +74,7 @@ async def test_who_may_call_whom(default: bool) -> None:
         parked = await discovery.parked(path)
         entry = {**INTENTIONS, "Sources": [{"Name": "*", "Action": "allow"}]}
         await discovery.put("/v1/config", entry)
-        found = await asyncio.wait_for(parked, 10)
+        found = await asyncio.wait_for(parked, PATIENCE)
         intention |= {"Allowed": True, "HasExact": False}
         assert decided(found.json["Upstreams"]) == [("db", intention)]
 
@@ -100,7 +101,7 @@ async def test_what_a_gateway_serves(discovery: Discovery) -> None:
     assert (row["Name"], row["InstanceCount"], row["Nodes"]) == ("later", 0, None)
     parked = await discovery.parked(f"{UI}/gateway-services-nodes/out?index={found.index}")
     await discovery.register(Node="n3", Address="10.0.0.3", Service={"Service": "later"})
-    (row,) = (await asyncio.wait_for(parked, 10)).json
+    (row,) = (await asyncio.wait_for(parked, PATIENCE)).json
     assert (row["InstanceCount"], row["Nodes"]) == (1, ["n3"])
 
 
@@ -114,7 +115,7 @@ async def test_intentions_of_what_a_gateway_serves(discovery: Discovery) -> None
     assert pairs == [("web", "db"), ("*", "db"), ("in", "*")]
     parked = await discovery.parked(f"{UI}/gateway-intentions/in?index={found.index}")
     await discovery.call("DELETE", "/v1/config/service-intentions/*")
-    rows = (await asyncio.wait_for(parked, 10)).json
+    rows = (await asyncio.wait_for(parked, PATIENCE)).json
     assert [row["DestinationName"] for row in rows] == ["db", "db"]
 
 

@@ -19,6 +19,7 @@ from portway.discovery.dns.tcp import listen_tcp
 from portway.discovery.queries.dns import DnsQueries
 from tests.integration.discovery_rig import MANAGEMENT, Discovery, running
 from tests.integration.dns_rig import answering, dig, short
+from tests.patience import PATIENCE
 
 
 async def register(discovery: Discovery, node: str, address: str, **service: Any) -> None:
@@ -247,7 +248,7 @@ async def test_a_connection_takes_many_questions_at_once(discovery: Discovery) -
     await many(discovery, 2)
     async with answering(discovery) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.ports[0])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert await exchange(reader, writer, 3000) == set(range(3000))
             # A question may come in pieces.
             query = dns.message.make_query("web.service.consul", "A", id=7).to_wire()
@@ -269,7 +270,7 @@ async def test_idle_connections_are_closed(discovery: Discovery) -> None:
         for sent in (b"", b"\0"):
             reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
             writer.write(sent)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 assert await reader.read() == b""
             writer.close()
     finally:
@@ -284,7 +285,7 @@ async def test_who_does_not_take_answers_is_not_fed(discovery: Discovery) -> Non
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     writer.write((len(query).to_bytes(2, "big") + query) * 1000)
                     await writer.drain()
@@ -304,13 +305,13 @@ async def test_connections_are_limited(
         for pair in pairs:
             assert await exchange(*pair, 1) == {0}
         reader, writer = await asyncio.open_connection(*address)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(ConnectionError):
                 assert await reader.read() == b""
                 raise ConnectionResetError  # the end may also come without a reset
         writer.close()
         pairs.pop()[1].close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(await short(listener, "web.service.consul", "+tcp")) != 2:
                 pass  # the place of the closed one is free soon
         for _, writer in pairs:

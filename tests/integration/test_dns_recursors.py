@@ -12,6 +12,7 @@ import pytest
 from tests.integration.discovery_rig import Discovery
 from tests.integration.dns_rig import answering, dig, dnsmasq, short
 from tests.integration.test_dns import register
+from tests.patience import PATIENCE
 
 KNOWN = (
     "--local=/example.test/",
@@ -184,6 +185,6 @@ async def test_questions_that_wait_end_with_the_listener(discovery: Discovery, s
 
 async def tasks(wanted: Callable[[int], bool]) -> None:
     """Wait for a number of tasks that run."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not wanted(len(asyncio.all_tasks())):  # noqa: ASYNC110 (tasks do not announce it)
             await asyncio.sleep(0.01)

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 from .edge import (
     Edge,
     Load,
@@ -203,7 +205,7 @@ def run_portway(*flags: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "portway", *flags],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         cwd=cwd,
         check=False,
     )

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace"),
 ]
 
-_PATIENCE = 30.0  # seconds a condition may take
 
 _PYTHON_APPLICATION = """
 import consul, sys
@@ -87,7 +88,7 @@ class Machine:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -108,7 +109,7 @@ class Machine:
 
     def until(self, question: Callable[[], str], wanted: str) -> None:
         """Ask until the answer is as wanted."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while (answer := question()) != wanted:
             assert time.monotonic() < deadline, f"{answer!r} and not {wanted!r}\n{self.log()}"
             time.sleep(0.1)

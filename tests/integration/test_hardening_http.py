@@ -14,6 +14,7 @@ import pytest
 
 from portway.discovery.api import Limit, serve
 from tests.integration.discovery_rig import Discovery
+from tests.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def raw(discovery: Discovery) -> AsyncIterator[tuple[Any, Any]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(0.005)
 
@@ -53,7 +54,7 @@ async def test_trailers_are_bounded(discovery: Discovery) -> None:
         )
         for _ in range(200):
             writer.write(b"X-Trailer: " + b"y" * 1000 + b"\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             try:
                 answer = await reader.read()
             except ConnectionResetError:

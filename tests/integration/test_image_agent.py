@@ -12,10 +12,9 @@ import pytest
 
 from tests.docker import needs_docker
 from tests.docker.images import portway_image
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.docker, needs_docker("debootstrap")]
-
-_PATIENCE = 60.0  # seconds
 
 
 def docker(*arguments: str) -> str:
@@ -25,7 +24,7 @@ def docker(*arguments: str) -> str:
 
 
 def until(question: Callable[[], str], wanted: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while (answer := question()) != wanted:
         assert time.monotonic() < deadline, f"{answer!r} and not {wanted!r}"
         time.sleep(0.2)

@@ -23,6 +23,7 @@ from portway.edge.middlewares import rate_limit
 from portway.edge.middlewares.rate_limit import RateLimit
 from portway.edge.middlewares.source import SourceCriterion
 from portway.edge.middlewares.step import Place, Step
+from tests.patience import PATIENCE
 
 from .envoy_rig import Rig, ads_source, cluster, endpoints, listener, private_dir, route_table
 from .envoy_static import Answer, Peer, echo, envoy
@@ -164,7 +165,7 @@ def two_workers(tmp_path: Path, upstream: int) -> Iterator[Peer]:
 
 def statuses(proxy: Peer, host: str, count: int, key: str = "") -> Counter[int]:
     """Ask over one connection that stays open."""
-    connection = HTTPConnection("127.0.0.1", proxy.port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE)
     found: Counter[int] = Counter()
     for _ in range(count):
         connection.request("GET", "/", headers={"Host": host, KEY: key})
@@ -199,7 +200,7 @@ def test_each_of_many_sources_has_its_own_bucket(two_workers: Peer) -> None:
 def test_a_milder_limit_counts_soon(two_workers: Peer) -> None:
     """A bucket that a stricter limit had emptied for hours."""
     assert statuses(two_workers, "strict.test", 21) == {200: 20, 429: 1}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while two_workers.ask("lax.test", "/").status != 200:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli_consul_rig import Agent, agent_running
+from tests.patience import PATIENCE
 
 MANAGEMENT, DEFAULT = str(uuid.uuid4()), str(uuid.uuid4())
 
@@ -42,7 +43,7 @@ def call(agent: Agent, method: str, path: str, token: str, body: object = None) 
     request = urllib.request.Request(f"http://{agent.address}/v1/{path}", data, method=method)
     request.add_header("X-Consul-Token", token)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return error.read().decode()

@@ -32,6 +32,7 @@ from portway.edge.dynamic import (
     Server as ServerOptions,
 )
 from portway.edge.services import load_balancer
+from tests.patience import PATIENCE
 
 from .services_harness import Rig, Server, closed_port, eventually
 
@@ -544,7 +545,7 @@ def echo() -> Iterator[tuple[Echo, grpc.Server]]:
 
 def call(rig: Rig) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{rig.port}") as channel:
-        answer: bytes = channel.unary_unary("/test.Echo/Say")(b"hello", timeout=20)
+        answer: bytes = channel.unary_unary("/test.Echo/Say")(b"hello", timeout=PATIENCE)
         return answer
 
 
@@ -631,7 +632,7 @@ class TestUpgrades:
             rig.start(needs._replace(upgrades=needed))
             eventually(rig.active, "the cluster is usable")
             with socket.create_connection(("127.0.0.1", rig.port)) as client:
-                client.settimeout(30)
+                client.settimeout(PATIENCE)
                 client.sendall(
                     b"GET / HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\n"
                     b"Upgrade: websocket\r\n\r\n"

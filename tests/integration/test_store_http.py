@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_store_full import small_disk
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 __all__ = ["small_disk"]
@@ -32,7 +33,7 @@ class Client:
     """One connection to an agent."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def __call__(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of the answer."""
@@ -77,7 +78,7 @@ def agent(data: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]
             start_new_session=True,
         )
     try:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + PATIENCE
         while True:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < give_up, log.read_text()
@@ -197,7 +198,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
         woken: list[tuple[int, bytes]] = []
         blocked = threading.Thread(
             target=lambda: woken.append(
-                Client(port)("GET", f"kv/fill/{written}?raw&wait=60s&index={index}")
+                Client(port)("GET", f"kv/fill/{written}?raw&wait=9m&index={index}")
             )
         )
         blocked.start()

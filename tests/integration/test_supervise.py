@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .envoy_rig import PATIENCE, Rig, load, private_dir, until
+from tests.patience import PATIENCE
+
+from .envoy_rig import Rig, load, private_dir, until
 
 _PARENT = (
     "import sys, pathlib\n"

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.cli_consul_rig import Agent, agent_running
+from tests.patience import PATIENCE
 
 
 class Wrong(NamedTuple):
@@ -283,7 +284,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, int
 def ask(agent: Agent, method: str, path: str, body: str | bytes = "") -> tuple[int, str]:
     """Status and body of a request, the path as it is."""
     host, _, port = agent.address.partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
     try:
         connection.request(method, path, body.encode() if isinstance(body, str) else body)
         answer = connection.getresponse()
@@ -322,7 +323,7 @@ def test_packets(agent: tuple[Agent, int], packet: bytes) -> None:
 def node_found(port: int) -> bool:
     """Whether the agent's own service is found."""
     command = ["dig", "@127.0.0.1", "-p", str(port), "consul.service.consul", "+short"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return done.stdout.strip() == "127.0.0.1"
 
 

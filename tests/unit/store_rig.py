@@ -10,6 +10,7 @@ from pathlib import Path
 
 from portway.store import Batch, Committed, Put, Store
 from portway.store.sqlite import Limits, open_sqlite
+from tests.patience import PATIENCE
 
 ENGINES = ["memory", "file"]
 
@@ -62,7 +63,7 @@ async def put(store: Store, key: str, value: bytes = b"", lease: int = 0) -> Com
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for a condition."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < give_up, "the condition was not met in time"
         await asyncio.sleep(0.01)

@@ -21,6 +21,7 @@ from portway.agent.logs import Log
 from portway.agent.runtime import Runtime
 from portway.discovery.api import App, Context, all_routes
 from portway.discovery.operations import coordinates
+from tests.patience import PATIENCE
 
 ROOT = "11111111-2222-4333-8444-555555555555"
 OTHER = "11111111-2222-4333-8444-666666666666"
@@ -624,7 +625,7 @@ async def test_a_parked_query_does_not_outlive_its_permission(rig: Rig) -> None:
     token = await rig.token(key("read", "k/read"))
     accessor = rig.runtime.resolver.resolve(token).accessor
     nothing = await rig.made("PUT", "/v1/acl/policy", {"Name": "nothing"})
-    path = "/v1/kv/k/read?index=999999&wait=1m"
+    path = "/v1/kv/k/read?index=999999&wait=9m"
     for change in ({"Policies": [{"ID": nothing["ID"]}]}, None):
         parked = asyncio.create_task(rig.call("GET", path, token=token))
         await asyncio.sleep(0.05)
@@ -632,7 +633,7 @@ async def test_a_parked_query_does_not_outlive_its_permission(rig: Rig) -> None:
         method = "DELETE" if change is None else "PUT"
         await rig.made(method, f"/v1/acl/token/{accessor}", change)
         await rig.made("PUT", "/v1/kv/k/read", b"changed" if change is None else b"once more")
-        answer = await asyncio.wait_for(parked, 10)
+        answer = await asyncio.wait_for(parked, PATIENCE)
         assert answer.status == 403 and "changed" not in answer.body
         if change is not None:
             policy = await rig.made("GET", "/v1/acl/policies")

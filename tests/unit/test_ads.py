@@ -25,6 +25,7 @@ from portway.envoy.resource import (
     Rejection,
     Resource,
 )
+from tests.patience import PATIENCE
 
 ORDER = (CLUSTER, ENDPOINTS, FILTER, LISTENER, ROUTES, SECRET)
 
@@ -194,7 +195,7 @@ async def alive(envoy: Envoy, ads: Ads) -> AsyncIterator[Envoy]:
 
 
 async def settled(ads: Ads) -> None:
-    await asyncio.wait_for(ads.settled(), 30)
+    await asyncio.wait_for(ads.settled(), PATIENCE)
 
 
 def new_ads() -> tuple[Ads, list[Rejection]]:
@@ -381,7 +382,7 @@ async def test_an_envoy_that_tells_late_which_routes_it_has_keeps_their_clusters
     envoy = Envoy(ads, held={resource.key: resource for resource in BASE})
     tasks = [asyncio.create_task(envoy.stream.run()), asyncio.create_task(envoy.live())]
     envoy.ask(CLUSTER)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while cluster("b").key not in envoy.held:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for _ in range(50):
@@ -520,7 +521,7 @@ async def test_an_envoy_that_does_not_answer_delays_but_does_not_block() -> None
         answered = len(envoy.got)
         envoy.answering = False
         ads.update([cluster("b"), endpoints("b"), routes("b")])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while ROUTES not in {each.type_url for each in envoy.got[answered:]}:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 

@@ -24,6 +24,7 @@ from portway.discovery.model import (
     Service,
     ServiceDefinition,
 )
+from tests.patience import PATIENCE
 
 KINDS = ("default", "agent", "dns", "agent_recovery", "config_file_service_registration")
 TOKENS = dict.fromkeys(KINDS, "") | {"agent": "agents", "default": "default"}
@@ -77,7 +78,7 @@ class Catalog:
 
     async def told_of(self, output: str) -> None:
         """Wait until a check has this output."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while output not in [check.output for check in self.checks.values()]:
                 future = asyncio.get_running_loop().create_future()
                 self._awaited.append(future)

@@ -10,6 +10,7 @@ from portway.agent.logs import render
 from portway.agent.prometheus import exposition
 from portway.agent.statsd import Statsd
 from portway.agent.telemetry import INTERVAL, Gauge, Names, Telemetry
+from tests.patience import PATIENCE
 
 
 class Clock:
@@ -84,7 +85,7 @@ def test_names_and_filters() -> None:
 def test_measurements_go_to_statsd() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         address = f"127.0.0.1:{server.getsockname()[1]}"
         telemetry = Telemetry()
         plain, dog = Statsd(address), Statsd(address, dog=True, tags=["env:test"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.unit.cli_agent import Consul, FakeAgent, Question, Reply, Series, calling, serving
 
 agent = pytest.fixture(serving)
@@ -156,7 +157,7 @@ def test_a_signal_ends_it_well(agent: FakeAgent, argv: list[str], number: int) -
         ):
             time.sleep(0.01)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.checks_rig import Authority, refused_port, silent_port
+from tests.patience import PATIENCE
 
 
 class _Http(BaseHTTPRequestHandler):
@@ -163,7 +164,7 @@ class _Closing(socketserver.BaseRequestHandler):
     """Takes what comes first, says nothing, and closes."""
 
     def handle(self) -> None:
-        self.request.settimeout(5)
+        self.request.settimeout(PATIENCE)
         self.request.recv(65536)
 
 

@@ -15,6 +15,7 @@ import pytest
 from portway.agent.config import ConfigError
 from portway.agent.config import validate as validated
 from portway.agent.config.deprecated import RENAMED
+from tests.patience import PATIENCE
 
 from . import config_corpus as corpus
 from . import config_keys as keys
@@ -65,7 +66,7 @@ class Rig:
             env=kept,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         real = Verdict(done.returncode == 0, _lines(done.stderr))
@@ -181,7 +182,7 @@ def _agent(program: Sequence[str], *flags: str) -> subprocess.CompletedProcess[s
         env=kept,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 from .conftest import Programs, same
@@ -75,7 +76,7 @@ def compare(
 def handshake(port: int, context: ssl.SSLContext) -> dict[str, Any]:
     """What becomes of a request by TLS."""
     context.check_hostname = False
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
     try:
         connection.request("GET", "/v1/agent/version")
         return {"status": connection.getresponse().status}
@@ -89,7 +90,7 @@ def handshake(port: int, context: ssl.SSLContext) -> dict[str, Any]:
 
 def plain(port: int) -> dict[str, Any]:
     """What an HTTPS port says to HTTP."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /v1/agent/version HTTP/1.1\r\nHost: x\r\n\r\n")
         with connection.makefile("rb") as answer:
             return {"answer": answer.read().decode(errors="replace")}

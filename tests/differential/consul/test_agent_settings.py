@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 from .conftest import MANAGEMENT, Play
 from .facts import Facts
 from .settled import settle
@@ -123,7 +125,7 @@ def test_limits_of_connections(play: Play) -> None:
     def scenario(ask: World) -> None:
         address = ("127.0.0.1", ask.ports["http"])
         held = [socket.create_connection(address) for _ in range(3)]
-        connection = http.client.HTTPConnection(*address, timeout=10)
+        connection = http.client.HTTPConnection(*address, timeout=PATIENCE)
         try:
             connection.request("GET", "/v1/agent/version")
             answer = connection.getresponse()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from .conftest import Play
 from .facts import Facts, of_json
 from .world import Answer, World
@@ -206,7 +208,7 @@ def test_writers_in_the_background(play: Play) -> None:
 
         def follow(path: str) -> Facts:
             index, backwards, text = 0, False, ""
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while "v29" not in text and time.monotonic() < deadline:
                 answer = ask.get(f"{path}?index={index}&wait=5s", record=False)
                 backwards |= answer.index < index

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 from .conftest import Play, Programs
 from .world import World
 
@@ -28,7 +30,7 @@ def _help(program: Sequence[str], path: tuple[str, ...]) -> str:
         [*program, *path, "-h"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         stdin=subprocess.DEVNULL,
     )

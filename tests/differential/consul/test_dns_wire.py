@@ -15,12 +15,13 @@ import dns.query
 import dns.rcode
 import dns.rdataclass
 
+from tests.patience import PATIENCE
+
 from .conftest import Play
 from .facts import Facts, of_dns
 from .test_dns import drop, put
 from .world import World
 
-_PATIENCE = 60.0  # seconds for an answer
 _LISTENING = 0.5  # seconds for an answer that does not come
 _SILENT = {"nothing", "a byte", "eleven bytes", "an answer flag"}  # what gets none
 ODD = {"Odd requests, in DNS": ["*"]}
@@ -28,7 +29,7 @@ EMPTY = {"Empty answers, in DNS": ["header"]}
 Differs = Mapping[str, Sequence[str]]
 
 
-def send(ask: World, packet: bytes, *, tcp: bool = False, wait: float = _PATIENCE) -> bytes | None:
+def send(ask: World, packet: bytes, *, tcp: bool = False, wait: float = PATIENCE) -> bytes | None:
     """What comes back for a packet; ``None`` is nothing."""
     address = ("127.0.0.1", ask.ports["dns"])
     kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
@@ -90,7 +91,7 @@ def raw(
     ask: World, what: str, packet: bytes, *, tcp: bool = False, differs: Differs | None = None
 ) -> None:
     """Send bytes and record the header of what comes back."""
-    reply = send(ask, packet, tcp=tcp, wait=_LISTENING if what in _SILENT else _PATIENCE)
+    reply = send(ask, packet, tcp=tcp, wait=_LISTENING if what in _SILENT else PATIENCE)
     facts: Facts = {"header": None if reply is None else reply[:12].hex(" ")}
     ask.note(f"{what} {'tcp' if tcp else 'udp'}", facts, differs=differs)
 

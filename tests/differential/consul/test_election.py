@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from .conftest import Play, Programs
 from .world import World
 
@@ -35,7 +37,7 @@ def _locking(ask: World, program: Sequence[str], *options: str) -> Iterator[subp
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 def _rows(ask: World, key: str) -> list[dict[str, Any]]:
@@ -56,7 +58,7 @@ def test_locks_of_both_command_lines(play: Play, programs: Programs) -> None:
                 ask.get(f"kv/{KEY}")
                 ask.get(f"session/info/{holder}")
                 with _locking(ask, other, "-timeout=1s", "-try=1s") as second:
-                    said, _ = second.communicate(timeout=30)
+                    said, _ = second.communicate(timeout=PATIENCE)
                     ask.note("in vain", {"exit": second.returncode, "said": said})
             ask.until(lambda: not _holder(ask), "the lock released")
             with _locking(ask, other):
@@ -80,10 +82,10 @@ def test_semaphores_of_both_command_lines(play: Play, programs: Programs) -> Non
             with _locking(ask, programs.portway, "-n=2"):
                 ask.until(lambda: holders() == 2, "two holders")
                 with _locking(ask, programs.consul, "-n=2", "-timeout=1s", "-try=1s") as third:
-                    third.communicate(timeout=30)
+                    third.communicate(timeout=PATIENCE)
                     ask.note("in vain", {"exit": third.returncode})
                 with _locking(ask, programs.portway, "-n=3", "-try=1s") as wrong:
-                    said, _ = wrong.communicate(timeout=30)
+                    said, _ = wrong.communicate(timeout=PATIENCE)
                     ask.note("another limit", {"exit": wrong.returncode, "said": said})
         ask.until(lambda: holders() == 0, "all released")
         ask.delete("kv/le?recurse", record=False)

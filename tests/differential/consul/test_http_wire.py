@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 from .conftest import Play
 from .facts import COMPARED_HEADERS
 from .world import World
@@ -21,7 +23,7 @@ PUT = b"PUT /v1/kv/wire HTTP/1.1\r\nHost: a\r\n"
 
 def say(port: int, data: bytes) -> list[dict[str, Any]]:
     """The answers to some bytes, until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as stream:

@@ -20,13 +20,11 @@ import dns.query
 
 from portway.discovery import version
 from tests.integration.cli_consul_rig import eventually
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 from .facts import Facts, Names, of_command, of_dns, of_http
 
-_LONGEST = 60.0  # seconds of one question
-_LONGEST_DNS = 60.0
-_START = 60.0  # seconds
 VERSIONS = ("1.21.0", version.CONSUL)
 """What the real Consul says of itself, and what Portway says."""
 
@@ -115,7 +113,7 @@ class World:
         sent = dict(headers or {})
         if token := self.token if token is None else token:
             sent["X-Consul-Token"] = token
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=_LONGEST)
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["http"], timeout=PATIENCE)
         try:
             connection.connect()
             # In one piece: who refuses the head closes before a body comes, and resets it.
@@ -156,7 +154,7 @@ class World:
         extra: dict[str, Any] = {} if edns is None else {"use_edns": 0, "payload": edns}
         query = dns.message.make_query(name, kind, **extra)
         send = dns.query.tcp if tcp else dns.query.udp
-        answer = send(query, "127.0.0.1", _LONGEST_DNS, self.ports["dns"])
+        answer = send(query, "127.0.0.1", PATIENCE, self.ports["dns"])
         if record:
             facts = of_dns(answer, self.names, folded=name != name.lower())
             self._record(f"dig {self.names.text(name)} {kind}", facts, differs)
@@ -181,7 +179,7 @@ class World:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=_LONGEST,
+            timeout=PATIENCE,
             check=False,
         )
         done = Done(ended.returncode, ended.stdout, ended.stderr)
@@ -246,13 +244,13 @@ def agent(
             return False
 
     try:
-        eventually(ready, "an agent that leads", _START)
+        eventually(ready, "an agent that leads", PATIENCE)
         time.sleep(0.2)  # the real one still writes what it begins with
         yield ports
     finally:
         process.terminate()
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from tests.patience import PATIENCE
 from tests.ports import free_ports
 
 from . import wire
@@ -25,7 +26,6 @@ http:
   services:
     ready: {loadBalancer: {servers: [{url: "http://127.0.0.1:<port:a>"}]}}
 """
-PATIENCE = 60.0
 """Seconds a proxy may take until it serves; only a broken one takes as long."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import grpc
 import pytest
 
+from tests.patience import PATIENCE
+
 from . import wire
 from .case import Setup, load
 from .conftest import Pair
@@ -159,23 +161,23 @@ def test_grpc(echo: Echo, pair: Pair, proxy: Proxy) -> None:
         f"127.0.0.1:{proxy.ports['web']}", options=[("grpc.enable_retries", 0)]
     ) as channel:
         unary = channel.unary_unary("/test.Echo/Unary")
-        answer, call = unary.with_call(b"abc", metadata=(("x-mine", "1"),), timeout=60)
+        answer, call = unary.with_call(b"abc", metadata=(("x-mine", "1"),), timeout=PATIENCE)
         assert answer == b"cba"
         assert ("x-trailer", "end") in call.trailing_metadata()
         assert echo.metadata["x-mine"] == "1"
         assert echo.metadata["x-in"] == "1"
         with pytest.raises(grpc.RpcError) as refused:
-            channel.unary_unary("/test.Echo/Refuse")(b"", timeout=60)
+            channel.unary_unary("/test.Echo/Refuse")(b"", timeout=PATIENCE)
         assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert refused.value.details() == "not today: é"
-        assert list(channel.unary_stream("/test.Echo/Count")(b"5", timeout=60)) == [
+        assert list(channel.unary_stream("/test.Echo/Count")(b"5", timeout=PATIENCE)) == [
             b"0", b"1", b"2", b"3", b"4"
         ]  # fmt: skip
         chat = channel.stream_stream("/test.Echo/Chat")
-        assert list(chat(iter([b"a", b"b"]), timeout=60)) == [b"A", b"B"]
+        assert list(chat(iter([b"a", b"b"]), timeout=PATIENCE)) == [b"A", b"B"]
         with pytest.raises(grpc.RpcError) as unknown:
-            channel.unary_unary("/test.Echo/Missing")(b"", timeout=60)
+            channel.unary_unary("/test.Echo/Missing")(b"", timeout=PATIENCE)
         assert unknown.value.code() == grpc.StatusCode.UNIMPLEMENTED
         with pytest.raises(grpc.RpcError) as unrouted:
-            channel.unary_unary("/other.Service/Method")(b"", timeout=60)
+            channel.unary_unary("/other.Service/Method")(b"", timeout=PATIENCE)
         assert unrouted.value.code() == grpc.StatusCode.UNIMPLEMENTED

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 from .case import Setup
 from .conftest import reference_command, subject_command
 from .proxy import Proxy
@@ -67,7 +69,7 @@ def test_one_refusal_exits_with_an_error(tmp_path: Path) -> None:
     arguments = ["--entrypoints.web.address=:0", "--entrypoints.web.http.tls=true"]
     done = subprocess.run(
         [*subject_command(), *arguments],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert "entrypoints.web.http.tls" in done.stderr.lower()
