@@ -10,10 +10,9 @@ that runs this has a network to itself, and an agent at that port.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import subprocess
-import sys
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_OURS = Path(__file__).parent.parent.parent
+_OURS = Path(__file__).parent.parent
 _CONFIG: dict[str, Any] = {
     "ports": {"https": -1, "dns": -1, "grpc_tls": -1},
     "performance": {"raft_multiplier": 1},
@@ -53,8 +52,7 @@ class _Fleet:
     def __init__(self, wanted: list[bool], directory: Path) -> None:
         self._wanted = deque(wanted)
         self._directory = directory
-        _load("ports")  # which the next one imports
-        self._rig = _load("integration.cli_consul_rig")
+        self._rig = _rig()
         self._threads = ThreadPoolExecutor(_AHEAD)
         self._coming: deque[tuple[bool, Future[_Started]]] = deque()
 
@@ -104,15 +102,11 @@ class _Fleet:
         return _Started(int(agent.address.rpartition(":")[2]), token, stop)
 
 
-def _load(name: str) -> ModuleType:
-    """A module of our own package ``tests``, by its path there."""
-    name = f"tests.{name}"
-    path = _OURS.joinpath(*name.split(".")).with_suffix(".py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _rig() -> ModuleType:
+    """Our module that starts agents; what py-consul's ``tests`` has not is looked up in ours."""
+    package = importlib.import_module("tests")
+    package.__path__.append(str(_OURS))
+    return importlib.import_module("tests.integration.cli_consul_rig")
 
 
 _fleet = pytest.StashKey[_Fleet]()
