@@ -22,9 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portway.discovery.model import CheckStatus
-from tests.patience import PATIENCE
-
-"""Seconds for what takes milliseconds on an idle machine."""
+from tests.patience import until
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -36,16 +34,6 @@ def event_loop_policy(request: pytest.FixtureRequest) -> Any:
 
 
 on_both_loops = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Return when a condition holds."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110 - it may hold without anything to wait for
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"never: {what}") from None
 
 
 @dataclass

@@ -96,14 +96,14 @@ class Agent:
             return content.decode()
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+def eventually(condition: Callable[[], Any], what: str) -> Any:
     """The first true value of ``condition``."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not come about in {seconds:.0f} s")
+    raise AssertionError(f"{what} did not come about in {PATIENCE:.0f} s")
 
 
 def link(directory: Path) -> Path:
@@ -148,7 +148,7 @@ def agent_running(directory: Path, *argv: str, dev: bool = True) -> Iterator[Age
             return False
 
     try:
-        eventually(ready, "an agent that leads", PATIENCE)
+        eventually(ready, "an agent that leads")
         yield agent
     finally:
         process.terminate()

@@ -38,8 +38,6 @@ _ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
-"""Seconds for what takes milliseconds on an idle machine."""
-
 
 class Reply(NamedTuple):
     """An answer as a client saw it; header names in lower case."""
@@ -134,7 +132,7 @@ class Edge:
                 return self.ask("/ping", port=self.admin).status == 200
             return False
 
-        eventually(ready, "/ping answers 200", PATIENCE)
+        eventually(ready, "/ping answers 200")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -396,7 +394,7 @@ class Load:
     def more(self, count: int = 50) -> None:
         """Wait until this many more requests were answered."""
         wanted = len(self.statuses) + count
-        eventually(lambda: len(self.statuses) >= wanted, "the load goes on", PATIENCE)
+        eventually(lambda: len(self.statuses) >= wanted, "the load goes on")
 
     def _run(self) -> None:
         while not self._stop.is_set():

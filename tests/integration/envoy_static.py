@@ -56,7 +56,6 @@ from portway.envoy.resource import FILTER
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
-"""Seconds a process may take until it serves; only a broken one takes as long."""
 READY_HOST = "ready.internal"
 
 

@@ -30,9 +30,9 @@ from tests.patience import PATIENCE
 _TYPE = "type.googleapis.com/"
 
 
-def eventually(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
+def eventually(condition: Callable[[], Any], what: str) -> Any:
     """Wait for a condition and return what it returned."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, http.client.HTTPException):
             if found := condition():

@@ -22,7 +22,7 @@ from portway.agent.runtime import Runtime
 from portway.discovery.api import App, Context, all_routes
 from portway.discovery.checks import reaper, validation
 from portway.store import StoreFullError
-from tests.integration.checks_rig import until
+from tests.patience import until
 
 MANAGEMENT = "11111111-2222-4333-8444-555555555555"
 

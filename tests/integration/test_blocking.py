@@ -15,13 +15,7 @@ from portway.discovery.api import Settings
 from portway.discovery.api.exchange import Exchange
 from portway.discovery.api.request import Request
 from tests.integration.discovery_rig import Discovery, Reply, running
-from tests.patience import PATIENCE
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0.002)
+from tests.patience import until
 
 
 async def park(d: Discovery, *paths: str) -> list[asyncio.Task[Reply]]:
@@ -73,7 +67,7 @@ async def test_a_change_wakes_exactly_the_watchers_of_its_key(
     tasks = await park(discovery, *WATCHES)
     before = discovery.waits.wakes
     await discovery.call(method, path, b"after")
-    await until(lambda: sum(answered(tasks)) >= len(expected))
+    await until(lambda: sum(answered(tasks)) >= len(expected), "those that wake to be answered")
     for _ in range(20):
         await asyncio.sleep(0)
     woken = {watch for watch, done in zip(WATCHES, answered(tasks), strict=True) if done}
@@ -131,7 +125,7 @@ async def test_the_end_of_a_session_wakes_the_watchers_of_its_locks(discovery: D
     await discovery.put("/v1/kv/else", b"v")
     tasks = await park(discovery, "/v1/kv/lock", "/v1/kv/else", "/v1/session/list")
     await discovery.put(f"/v1/session/destroy/{session['ID']}")
-    await until(lambda: answered(tasks) == [True, False, True])
+    await until(lambda: answered(tasks) == [True, False, True], "the others to be answered")
 
 
 # When they end
@@ -204,8 +198,8 @@ async def test_nothing_is_left_of_abandoned_queries(
     for client in clients:
         client.cancel()
     await asyncio.gather(*clients, return_exceptions=True)
-    await until(lambda: discovery.waits.now == 0)
-    await until(lambda: len(asyncio.all_tasks()) <= tasks)
+    await until(lambda: discovery.waits.now == 0, "nobody to wait")
+    await until(lambda: len(asyncio.all_tasks()) <= tasks, "the tasks to end")
     gc.collect()
     assert (len(kv._keys), len(kv._prefixes)) == (0, 0)
     assert not requests
@@ -259,7 +253,7 @@ class Loop:
             self.seen.append(self._render(reply))
 
     async def sees(self, value: Any) -> None:
-        await until(lambda: bool(self.seen) and self.seen[-1] == value)
+        await until(lambda: bool(self.seen) and self.seen[-1] == value, f"{value} to be seen")
 
     def stop(self) -> None:
         self._task.cancel()

@@ -15,7 +15,7 @@ import pytest
 from portway.discovery.api import Limit, serve
 from portway.discovery.api.connection import Connection, Shared
 from tests.integration.discovery_rig import Discovery
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -204,7 +204,7 @@ async def test_who_sends_no_more_is_not_waited_for(discovery: Discovery, pause: 
         await asyncio.sleep(pause)
         client.writer.write_eof()
         assert await client.ends()
-    await _until(lambda: not discovery.waits.now)
+    await until(lambda: not discovery.waits.now, "nobody to wait")
 
 
 @pytest.mark.parametrize(
@@ -294,13 +294,7 @@ async def test_random_bytes_disturb_nobody(discovery: Discovery) -> None:
             client.send(data)
             await client.writer.drain()
     assert (await discovery.get("/v1/status/leader")).status == 200
-    await _until(lambda: not discovery.waits.now)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0.005)
+    await until(lambda: not discovery.waits.now, "nobody to wait")
 
 
 # The server with other applications
@@ -360,7 +354,7 @@ async def test_a_stream_waits_for_its_reader() -> None:
         client = await opened(port)
         client.send(get("/"))
         await client.head()
-        await _until(lambda: sent > 2)
+        await until(lambda: sent > 2, "the first parts")
         before = -1
         while sent != before:
             before = sent

@@ -14,7 +14,7 @@ from portway.discovery.checks import Result, Settings, TLSFiles, dial
 from portway.discovery.checks.context import Context
 from portway.discovery.checks.http import prepare
 from portway.discovery.model import CheckDefinition
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 from .checks_rig import (
     Authority,
@@ -25,7 +25,6 @@ from .checks_rig import (
     refused_port,
     reply,
     silent_port,
-    until,
 )
 
 pytestmark = on_both_loops

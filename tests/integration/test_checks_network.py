@@ -17,7 +17,7 @@ from portway.config import Duration
 from portway.discovery.checks import Result, Settings, TLSFiles, grpc, h2ping, tcp, udp
 from portway.discovery.checks.context import Context
 from portway.discovery.model import CheckDefinition
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 from .checks_rig import (
     Authority,
@@ -27,7 +27,6 @@ from .checks_rig import (
     on_both_loops,
     refused_port,
     silent_port,
-    until,
 )
 
 pytestmark = on_both_loops

@@ -23,6 +23,7 @@ from portway.discovery.checks import (
     reaper,
 )
 from portway.discovery.model import CheckDefinition, CheckStatus
+from tests.patience import until
 
 from .checks_rig import (
     HttpTarget,
@@ -32,7 +33,6 @@ from .checks_rig import (
     on_both_loops,
     refused_port,
     reply,
-    until,
 )
 from .test_checks_network import Echo, grpc_target, needs_nghttpd, nghttpd
 

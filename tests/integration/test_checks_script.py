@@ -15,13 +15,13 @@ from portway.config import Duration
 from portway.discovery.checks import Checks, Result, Settings, script
 from portway.discovery.checks.context import Context
 from portway.discovery.model import CheckDefinition
+from tests.patience import until
 
 from .checks_rig import (
     Reports,
     descriptors,
     event_loop_policy,  # noqa: F401
     on_both_loops,
-    until,
 )
 
 pytestmark = on_both_loops

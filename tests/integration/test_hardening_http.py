@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from portway.discovery.api import Limit, serve
 from tests.integration.discovery_rig import Discovery
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 
 @asynccontextmanager
@@ -26,12 +26,6 @@ async def raw(discovery: Discovery) -> AsyncIterator[tuple[Any, Any]]:
         yield reader, writer
     finally:
         writer.transport.abort()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0.005)
 
 
 async def test_trailers_of_a_body_are_nobodys_headers(discovery: Discovery) -> None:
@@ -110,11 +104,11 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_closed_in_the_end(
             clients[-1][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         slow, stuck = clients
         connections = listener._shared.connections
-        await until(lambda: len(connections) == 2)
+        await until(lambda: len(connections) == 2, "two connections")
         for _ in range(60):  # far longer than what a connection may be idle
             await slow[0].readexactly(1 << 18)
             await asyncio.sleep(0.1)
-        await until(lambda: len(connections) == 1)
+        await until(lambda: len(connections) == 1, "one connection")
         assert len(await slow[0].readexactly(1 << 20)) == 1 << 20
         assert not stuck[1].is_closing()
     finally:

@@ -29,7 +29,8 @@ from portway.store import (
 from portway.store.sqlite import Limits, files, open_sqlite
 from portway.store.sqlite.database import Database
 from portway.store.sqlite.messages import Commit, Grant
-from tests.unit.store_rig import Recorder, opened, put, until
+from tests.patience import until
+from tests.unit.store_rig import Recorder, opened, put
 
 
 def modes(directory: Path) -> dict[str, int]:
@@ -120,7 +121,7 @@ class TestFiles:
             await store.watch("", 1, watcher)
             assert await store.get("a") == Record("a", b"", 1, 1, 1, lease)
             assert await store.keep_alive(lease)
-            await until(lambda: bool(watcher.batches))
+            await until(lambda: bool(watcher.batches), "a batch")
             assert watcher.changes == [(2, "a", None)]
 
 
@@ -382,7 +383,7 @@ class TestWriter:
         database.apply([Commit(7, [], [], [("b", b"unanswered", 0)]), Grant(8, 77, 0.1)])
         database.apply([Commit(9, [], [], [("c", b"leased", 77)])])
         database.close()
-        await until(lambda: len(watcher.batches) == 4)
+        await until(lambda: len(watcher.batches) == 4, "four batches")
         expected = [(1, "a", b""), (2, "b", b"unanswered"), (3, "c", b"leased"), (4, "c", None)]
         assert watcher.changes == expected
         assert await store.revision() == 4
@@ -488,7 +489,7 @@ async def test_opening_can_be_given_up(tmp_path: Path, capfd: pytest.CaptureFixt
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
-        await until(lambda: not children())
+        await until(lambda: not children(), "the end of the writer")
     async with opened("file", tmp_path) as store:
         assert await put(store, "new") == Committed(True, 1)
     assert capfd.readouterr().err == ""

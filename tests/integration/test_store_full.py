@@ -15,7 +15,8 @@ import pytest
 from portway.store import Committed, Delete, Put, Store, StoreError, StoreFullError
 from portway.store.sqlite import open_sqlite
 from tests.integration.test_store_files import children
-from tests.unit.store_rig import Recorder, opened, put, until
+from tests.patience import until
+from tests.unit.store_rig import Recorder, opened, put
 
 BLOCK = bytes(range(256)) * 64  # 16 KiB
 
@@ -187,7 +188,7 @@ async def test_expired_leases_end_as_soon_as_there_is_room(small_disk: Path) -> 
     assert await store.keep_alive(lease) is False
     assert len(watcher.batches) == 1
     (small_disk / "ballast").unlink()
-    await until(lambda: len(watcher.batches) == 2)
+    await until(lambda: len(watcher.batches) == 2, "two batches")
     assert [(key, value) for _, key, value in watcher.changes[5:]] == [
         (f"leased/{number}", None) for number in range(5)
     ]

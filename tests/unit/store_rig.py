@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from portway.store import Batch, Committed, Put, Store
 from portway.store.sqlite import Limits, open_sqlite
-from tests.patience import PATIENCE
 
 ENGINES = ["memory", "file"]
 
@@ -59,11 +56,3 @@ class Recorder:
 async def put(store: Store, key: str, value: bytes = b"", lease: int = 0) -> Committed:
     """Write one key."""
     return await store.commit([], [Put(key, value, lease)])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    give_up = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up, "the condition was not met in time"
-        await asyncio.sleep(0.01)

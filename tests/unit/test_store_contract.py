@@ -28,7 +28,8 @@ from portway.store import (
     Version,
 )
 from portway.store.sqlite import open_sqlite
-from tests.unit.store_rig import ENGINES, Recorder, opened, put, until
+from tests.patience import until
+from tests.unit.store_rig import ENGINES, Recorder, opened, put
 
 
 @pytest.fixture(params=ENGINES)
@@ -400,7 +401,7 @@ class TestLeases:
         await store.watch("", 0, watcher)
         lease = await store.grant(1.5)
         await store.commit([], [Put("a", b"", lease), Put("b", b"", lease), Put("c", b"")])
-        await until(lambda: len(watcher.batches) == 2)
+        await until(lambda: len(watcher.batches) == 2, "two batches")
         assert watcher.changes[3:] == [(2, "a", None), (2, "b", None)]
         assert [record.key for record in (await store.read()).records] == ["c"]
         assert await store.keep_alive(lease) is False
@@ -487,7 +488,7 @@ class TestLeases:
         assert all(isinstance(o, Committed | LeaseNotFoundError) for o in outcomes)
         watcher = Recorder()
         await store.watch("", 0, watcher)
-        await until(lambda: not _remaining(watcher))
+        await until(lambda: not _remaining(watcher), "leases to end")
         assert await store.read() == (await store.revision(), [])
 
 

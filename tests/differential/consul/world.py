@@ -244,7 +244,7 @@ def agent(
             return False
 
     try:
-        eventually(ready, "an agent that leads", PATIENCE)
+        eventually(ready, "an agent that leads")
         time.sleep(0.2)  # the real one still writes what it begins with
         yield ports
     finally:

@@ -26,7 +26,6 @@ http:
   services:
     ready: {loadBalancer: {servers: [{url: "http://127.0.0.1:<port:a>"}]}}
 """
-"""Seconds a proxy may take until it serves; only a broken one takes as long."""
 
 
 class Proxy:
